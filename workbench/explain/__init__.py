@@ -1,0 +1,1 @@
+"""Explanation, why this prediction, on this input."""

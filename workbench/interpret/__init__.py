@@ -1,0 +1,1 @@
+"""Interpretation, what has the model learned."""

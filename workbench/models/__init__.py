@@ -1,0 +1,1 @@
+"""Networks, loaded, described and observed."""

@@ -1,0 +1,1 @@
+"""Statistics that results are reported with."""

@@ -1,0 +1,1 @@
+"""Models that are trained by the project, and models interpretable by training."""

@@ -1,0 +1,1 @@
+"""Pure drawing, a result in, a figure out."""
