@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.errors import InputError, ShapeError
+from workbench.teaching.answers import evidence_inside
+
+MASK = np.array([[True, False], [False, False]])
+
+
+def test_the_share_counts_evidence_for_only() -> None:
+    heat = np.array([[3.0, 1.0], [-5.0, 0.0]])
+    assert evidence_inside(heat, MASK) == 0.75
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_inside_and_outside_make_one(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    heat, mask = random.random((5, 7)) + 0.01, random.random((5, 7)) > 0.5
+    assert evidence_inside(heat, mask) + evidence_inside(heat, ~mask) == pytest.approx(1)
+
+
+def test_sizes_must_agree() -> None:
+    with pytest.raises(ShapeError, match=r"\(3, 3\)"):
+        evidence_inside(np.ones((3, 3)), MASK)
+
+
+def test_without_evidence_there_is_no_share() -> None:
+    with pytest.raises(InputError, match="above zero"):
+        evidence_inside(-np.ones((2, 2)), MASK)

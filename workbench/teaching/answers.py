@@ -1,0 +1,37 @@
+"""The right answers of the exercises that must be computed, kept out of the notebooks so that none gives one away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from workbench.arrays import X, Y, check_array
+from workbench.errors import InputError, ShapeError
+
+
+def evidence_inside(heat: Any, mask: Any) -> float:
+    """The share of the evidence for a prediction that lies inside a mask.
+
+    Args:
+        heat: (y, x) any real dtype; only values above zero, evidence for, are counted.
+        mask: (y, x) bool, of the same size.
+
+    Returns:
+        From 0 (all of it outside) to 1 (all of it inside).
+
+    Raises:
+        ShapeError: the two have different sizes.
+        InputError: there is no evidence at all: no value is above zero.
+    """
+    heat = check_array(heat, name="heat", dims=(Y, X)).astype(np.float64)
+    mask = check_array(mask, name="mask", dims=(Y, X), kinds="b")
+    if heat.shape != mask.shape:
+        raise ShapeError(f"heat has the shape {heat.shape} and mask {mask.shape}; expected one size (y, x).")
+    positive = np.maximum(heat, 0.0)
+    total = float(positive.sum())
+    if total == 0:
+        raise InputError(
+            "No value of heat is above zero, so no share can be formed; explain another image or category."
+        )
+    return float(positive[mask].sum() / total)
