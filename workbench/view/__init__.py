@@ -1,1 +1,23 @@
-"""Pure drawing, a result in, a figure out."""
+"""Pure drawing: a result in, a matplotlib Figure with alternative text out.
+
+Every function returns a :class:`Picture`. Nothing here keeps state, opens a window or uses pyplot.
+"""
+
+from workbench.view.export import netcdf
+from workbench.view.heatmap import heatmap, heatmaps, images
+from workbench.view.histogram import histogram
+from workbench.view.picture import Picture
+from workbench.view.scale import Scale, choose_scale
+from workbench.view.units import unit_sheet
+
+__all__ = [
+    "Picture",
+    "Scale",
+    "choose_scale",
+    "heatmap",
+    "heatmaps",
+    "histogram",
+    "images",
+    "netcdf",
+    "unit_sheet",
+]
