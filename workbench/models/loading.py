@@ -175,7 +175,8 @@ def _torchvision(name: str, weights: Any) -> _Found:
     enum = torchvision.models.get_model_weights(name)
     first = next(iter(enum))  # the original recipe: names of ImageNet's categories, and the usual preparation
     found = _Found(nn.Identity(), name, tuple(first.meta["categories"]), _preset(first), {"architecture": name})
-    path = None if isinstance(weights, enum) else _weights_path(weights)
+    member = _member(enum, weights)
+    path = None if member is not None or weights == "random" else _weights_path(weights)
     if isinstance(weights, str) and weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(RANDOM_SEED)
@@ -184,12 +185,14 @@ def _torchvision(name: str, weights: Any) -> _Found:
         found.module, count = _fitted(name, path)
         if count != len(found.categories):
             found.categories = ()
-    else:
-        member = _member(name, enum, weights)
+    elif member is not None:
         found.module = _download(name, member)
         found.categories, found.preprocessing = tuple(member.meta["categories"]), _preset(member)
         found.facts |= {"recipe": member.meta.get("recipe", ""), "url": member.url}
         weights = member.name
+    else:
+        known = [*enum.__members__, "random"]
+        raise unknown_name(f"weights of {name}", weights, known, hint="Or pass the path of a weights file.")
     found.facts["weights"] = path.name if path is not None else str(weights)
     return found
 
@@ -198,17 +201,14 @@ def _preset(member: Any) -> Preprocessing:
     return Preprocessing.from_torchvision(member.transforms())
 
 
-def _member(name: str, enum: Any, weights: Any) -> Any:
+def _member(enum: Any, weights: Any) -> Any:
+    """The member of a torchvision weights enum that was meant, or None."""
     if weights is None:
         return enum.DEFAULT
     if isinstance(weights, enum):
         return weights
-    if isinstance(weights, str):
-        short = weights.rpartition(".")[2]
-        if short in enum.__members__:
-            return enum[short]
-    known = [*enum.__members__, "random"]
-    raise unknown_name(f"weights of {name}", weights, known, hint="Or pass the path of a weights file.")
+    short = weights.rpartition(".")[2] if isinstance(weights, str) else ""
+    return enum[short] if short in enum.__members__ else None
 
 
 def _build(name: str, **arguments: Any) -> nn.Module:

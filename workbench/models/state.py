@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -129,7 +130,7 @@ def hash_state(module: nn.Module) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         data = value.detach().cpu().contiguous()
         if data.numel():
-            digest.update(memoryview(data.reshape(-1).view(torch.uint8).numpy()))
+            digest.update(np.asarray(data.reshape(-1).view(torch.uint8).numpy()).data)
     return digest.hexdigest()
 
 
