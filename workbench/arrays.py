@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -67,6 +67,20 @@ def check_array(
                 "Repair or drop these entries before explaining them."
             )
     return array
+
+
+def strings(names: Iterable[Any]) -> NDArray[np.object_]:
+    """Names as a coordinate that Zarr and NetCDF both keep.
+
+    NumPy's fixed-length strings have no Zarr 3 specification; strings as objects become variable-length text.
+
+    Args:
+        names: anything that has a text.
+
+    Returns:
+        (n) object, each entry a ``str``.
+    """
+    return np.array([str(name) for name in names], dtype=object)
 
 
 @cache

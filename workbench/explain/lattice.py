@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workbench.errors import DtypeError, InputError, ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Size = int | tuple[int, int]
 

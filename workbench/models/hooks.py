@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +32,7 @@ class Layer:
         kind: name of the module's class.
         shape: output shape without the image dimension; None where the output is not one tensor an image.
         parameters: number of its parameters, those of its children included.
+        order: when the call ended, counted over all calls from 0; -1 where it is not called.
         note: why it cannot be captured; "" where it can.
     """
 
@@ -39,6 +40,7 @@ class Layer:
     kind: str
     shape: tuple[int, ...] | None
     parameters: int
+    order: int = -1
     note: str = ""
 
 
@@ -264,7 +266,8 @@ def trace_layers(module: nn.Module, inputs: torch.Tensor) -> tuple[Layer, ...]:
     Returns:
         One record a module, or one a call where a module is called several times, in the order of the modules.
     """
-    outputs: dict[str, list[Any]] = {}
+    outputs: dict[str, list[tuple[int, Any]]] = {}
+    order = count()
     with ExitStack() as stack, torch.inference_mode():
         thread = threading.get_ident()
         for name, part in module.named_modules():
@@ -274,7 +277,7 @@ def trace_layers(module: nn.Module, inputs: torch.Tensor) -> tuple[Layer, ...]:
             def note(_module: nn.Module, _args: Any, output: Any, name: str = name) -> None:
                 if threading.get_ident() == thread:
                     seen = output.shape if isinstance(output, torch.Tensor) else _describe(output)
-                    outputs.setdefault(name, []).append(seen)
+                    outputs.setdefault(name, []).append((next(order), seen))
 
             stack.callback(part.register_forward_hook(note).remove)
         module(inputs)
@@ -285,17 +288,19 @@ def trace_layers(module: nn.Module, inputs: torch.Tensor) -> tuple[Layer, ...]:
     return tuple(records)
 
 
-def _records(name: str, part: nn.Module, seen: list[Any], count: int) -> list[Layer]:
+def _records(name: str, part: nn.Module, seen: list[tuple[int, Any]], images: int) -> list[Layer]:
     kind, size = type(part).__name__, sum(parameter.numel() for parameter in part.parameters())
     if not seen:
-        return [Layer(name, kind, None, size, "it is not called in the forward pass")]
+        return [Layer(name, kind, None, size, note="it is not called in the forward pass")]
     records = []
-    for number, output in enumerate(seen):
+    for number, (order, output) in enumerate(seen):
         label = name if len(seen) == 1 else f"{name}:{number}"
+        shape, note = None, ""
         if not isinstance(output, torch.Size):
-            records.append(Layer(label, kind, None, size, f"it gives {output}, not one tensor"))
-        elif not output or output[0] != count:
-            records.append(Layer(label, kind, None, size, f"its output {tuple(output)} has no image dimension first"))
+            note = f"it gives {output}, not one tensor"
+        elif not output or output[0] != images:
+            note = f"its output {tuple(output)} has no image dimension first"
         else:
-            records.append(Layer(label, kind, tuple(output[1:]), size))
+            shape = tuple(output[1:])
+        records.append(Layer(label, kind, shape, size, order, note))
     return records

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from workbench.arrays import CATEGORY, IMAGE, provenance
+from workbench.arrays import CATEGORY, IMAGE, provenance, strings
 from workbench.data import as_source
 from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError, unknown_name
 from workbench.models.hooks import Layer, trace_layers
@@ -307,7 +307,7 @@ class ImageModel:
                 "probability": ((IMAGE, CATEGORY), logits.softmax(1).numpy()),
                 "predicted": ((IMAGE,), logits.argmax(1).numpy()),
             },
-            coords={IMAGE: names, CATEGORY: self.category_names(logits.shape[1])},
+            coords={IMAGE: strings(names), CATEGORY: strings(self.category_names(logits.shape[1]))},
             attrs=provenance(
                 model=self.name, weights_hash=self.weights_hash, preprocessing=self.preprocessing.to_json()
             ),

@@ -1,0 +1,154 @@
+"""What a hidden part of an image is replaced by: the choice that an occlusion map depends on most."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from scipy.ndimage import gaussian_filter
+
+from workbench.errors import DtypeError, NotFiniteError, ShapeError
+from workbench.registry import Registry
+
+if TYPE_CHECKING:
+    from workbench.models import ImageModel
+
+BLUR = 10 / 224  # standard deviation of the blur as a share of the shorter side; 10 pixels of 224 in [fong2017]
+
+baselines = Registry("baseline")
+
+
+@baselines.register(title="Zero", source=("zeiler2014",), access="black box", returns="zeros as network input")
+def zero(inputs: torch.Tensor, *, model: ImageModel, seed: int = 0) -> torch.Tensor:
+    """Zero in the normalised network input, as captum: the mean colour of the training images.
+
+    Args:
+        inputs: (image, channel, y, x) float, normalised.
+        model: not used.
+        seed: not used.
+
+    Returns:
+        (image, channel, y, x), of the same dtype and on the same device.
+    """
+    return torch.zeros_like(inputs)
+
+
+@baselines.register(title="Black", source=(), access="black box", returns="black pictures")
+def black(inputs: torch.Tensor, *, model: ImageModel, seed: int = 0) -> torch.Tensor:
+    """A black picture.
+
+    Args:
+        inputs: (image, channel, y, x) float, normalised.
+        model: says what black is as network input.
+        seed: not used.
+
+    Returns:
+        (image, channel, y, x), of the same dtype and on the same device.
+    """
+    preprocessing = model.preprocessing
+    levels = [-mean / std for mean, std in zip(preprocessing.means, preprocessing.stds, strict=True)]
+    if not preprocessing.declared:
+        levels = [0.0] * inputs.shape[1]
+    return torch.tensor(levels, dtype=inputs.dtype, device=inputs.device)[:, None, None].expand_as(inputs).contiguous()
+
+
+@baselines.register(title="Mean colour", source=(), access="black box", returns="each image's own mean colour")
+def mean(inputs: torch.Tensor, *, model: ImageModel, seed: int = 0) -> torch.Tensor:
+    """The image's own mean colour, one number a channel.
+
+    Args:
+        inputs: (image, channel, y, x) float, normalised.
+        model: not used.
+        seed: not used.
+
+    Returns:
+        (image, channel, y, x), of the same dtype and on the same device.
+    """
+    return inputs.float().mean(dim=(2, 3), keepdim=True).to(inputs.dtype).expand_as(inputs).contiguous()
+
+
+@baselines.register(title="Blur", source=("fong2017",), access="black box", returns="the image out of focus")
+def blur(inputs: torch.Tensor, *, model: ImageModel, seed: int = 0) -> torch.Tensor:
+    """The image itself, blurred: it removes detail and keeps colours, so it makes no new edges inside the patch.
+
+    The Gaussian's standard deviation is 10/224 of the shorter side. Source: [fong2017].
+
+    Args:
+        inputs: (image, channel, y, x) float, normalised.
+        model: not used.
+        seed: not used.
+
+    Returns:
+        (image, channel, y, x), of the same dtype and on the same device.
+    """
+    sigma = BLUR * min(inputs.shape[2:])
+    smooth = gaussian_filter(inputs.float().cpu().numpy(), sigma=(0, 0, sigma, sigma), mode="nearest")
+    return torch.from_numpy(smooth).to(inputs)
+
+
+@baselines.register(title="Noise", source=(), access="black box", returns="noise of the image's own colours")
+def noise(inputs: torch.Tensor, *, model: ImageModel, seed: int = 0) -> torch.Tensor:
+    """Gaussian noise with each channel's own mean and standard deviation, kept within its own range.
+
+    Every image gets the same draw, so that a batch answers as its images do one at a time.
+
+    Args:
+        inputs: (image, channel, y, x) float, normalised.
+        model: not used.
+        seed: of the draw.
+
+    Returns:
+        (image, channel, y, x), of the same dtype and on the same device.
+    """
+    draw = torch.randn(inputs.shape[1:], generator=torch.Generator().manual_seed(seed)).to(inputs.device)
+    wide = inputs.float()
+    middle, spread = wide.mean(dim=(2, 3), keepdim=True), wide.std(dim=(2, 3), keepdim=True, correction=0)
+    low, high = wide.amin(dim=(2, 3), keepdim=True), wide.amax(dim=(2, 3), keepdim=True)
+    return (middle + spread * draw).clamp(low, high).to(inputs.dtype)
+
+
+def baseline_images(
+    baseline: str | torch.Tensor, inputs: torch.Tensor, *, model: ImageModel, seed: int = 0
+) -> torch.Tensor:
+    """What each image is replaced by where it is hidden.
+
+    Args:
+        baseline: a name from :data:`baselines`, or network input of your own, (channel, y, x) for all images or
+            (image, channel, y, x).
+        inputs: (image, channel, y, x) float, normalised.
+        model: the model that the inputs are for.
+        seed: for baselines that draw.
+
+    Returns:
+        (image, channel, y, x), of the inputs' dtype and on their device.
+
+    Raises:
+        UnknownNameError: no such baseline, with the nearest names.
+        ShapeError, NotFiniteError, DtypeError: a baseline of your own that cannot be used.
+    """
+    if isinstance(baseline, str):
+        made: torch.Tensor = baselines[baseline](inputs, model=model, seed=seed)
+        return made
+    if not isinstance(baseline, torch.Tensor) or not baseline.is_floating_point():
+        raise DtypeError(f"baseline is {type(baseline).__name__}; expected a name or a floating torch tensor.")
+    if tuple(baseline.shape) not in (tuple(inputs.shape), tuple(inputs.shape[1:])):
+        raise ShapeError(f"baseline has shape {tuple(baseline.shape)}; expected {tuple(inputs.shape)} as the inputs.")
+    if not bool(torch.isfinite(baseline).all()):
+        raise NotFiniteError("baseline holds NaN or infinity; expected finite numbers.")
+    return baseline.to(inputs).expand_as(inputs)
+
+
+def describe(baseline: str | torch.Tensor) -> Any:
+    """A baseline as provenance can hold it.
+
+    Args:
+        baseline: a name or a tensor.
+
+    Returns:
+        The name, or a remark that it was given as a tensor, with its mean.
+    """
+    if isinstance(baseline, str):
+        return baseline
+    average = float(baseline.float().mean())
+    return f"tensor {tuple(baseline.shape)}, mean {average if math.isfinite(average) else 'not finite'}"

@@ -1,0 +1,196 @@
+"""Dense occlusion: hide every place in turn, and see what that does to the score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from workbench.errors import InputError
+from workbench.explain.baselines import baseline_images, describe
+from workbench.explain.lattice import Lattice, Size, lattice
+from workbench.explain.progress import Meter, Report, Stop
+from workbench.explain.registered import explainers
+from workbench.explain.result import heatmaps
+from workbench.explain.score import Question, Score, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+AUTOMATIC = 8  # an automatic patch is this part of the shorter side
+
+
+@explainers.register(
+    title="Occlusion",
+    source=("zeiler2014",),
+    access="black box",
+    returns="fall of the score where the patch hides the image, averaged over the windows that cover a pixel",
+    cost="one evaluation a window: 196 at 224 x 224 with a patch of 28 and a stride of 14, plus one",
+    note="The map depends on the patch and on what replaces it; a patch's own edges can be evidence.",
+    parameters={
+        "patch": ("int", None, 1, 64),
+        "stride": ("int", None, 1, 64),
+        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise")),
+        "seed": ("int", 0, 0, 1000),
+    },
+)
+def occlusion(
+    model: Any,
+    images: Any,
+    *,
+    target: Any = None,
+    score: Score = "logit",
+    patch: Size | None = None,
+    stride: Size | None = None,
+    baseline: str | torch.Tensor = "zero",
+    seed: int = 0,
+    batch_size: int = 32,
+    progress: Report = False,
+    stop: Stop | None = None,
+) -> xr.DataArray:
+    """Hide each window of a lattice in turn; a pixel gets the mean fall of the score over the windows that cover it.
+
+    Windows are evaluated coarse to fine, so that partial maps cover the whole image early; the last window of each
+    row and column is moved back to the border, so that every pixel is covered. Peak memory is that of ``batch_size``
+    inputs in the model, whatever the number of windows. Source: [zeiler2014].
+
+    Args:
+        model: from :func:`workbench.models.load`.
+        images: see :meth:`ImageModel.prepare`.
+        target: a category (index or name), one an image, or None for the predicted one.
+        score: ``"logit"`` or ``"probability"``.
+        patch: pixels of the window on the network input, one number or (y, x); None is an eighth of the shorter side.
+        stride: pixels from one window to the next, at most the patch; None is half the patch.
+        baseline: what replaces the window: ``"zero"``, ``"black"``, ``"mean"``, ``"blur"``, ``"noise"``, or a tensor.
+        seed: for baselines that draw.
+        batch_size: inputs a forward pass, at least 1.
+        progress: True for a bar, or a callable that takes :class:`Progress` (with the map so far).
+        stop: asked between batches; True ends the work with :class:`Interrupted`.
+
+    Returns:
+        DataArray (image, y, x) float32 on the grid of the network input, in units of the score; above 0 where hiding
+        lowers the score: evidence for the target. See :func:`workbench.explain.result.heatmaps`.
+
+    Raises:
+        InputError: a patch larger than the image, a stride below 1 or above the patch, an unusable target.
+        UnknownNameError: no such category or baseline.
+        Interrupted: ``stop`` answered True.
+        NotFiniteError, ShapeError, DtypeError: the images or the model's answers cannot be used.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; expected at least 1.")
+    question = ask(model, images, target=target, score=score, batch_size=batch_size)
+    windows = lattice_for(question.size, patch, stride)
+    hidden = baseline_images(baseline, question.inputs, model=model, seed=seed)
+    parameters = {
+        "patch": list(windows.patch),
+        "stride": list(windows.stride),
+        "baseline": describe(baseline),
+        "seed": seed,
+    }
+    falls = np.full((len(question), len(windows)), np.nan)
+
+    def draw(finite: bool) -> xr.DataArray:
+        values = windows.average(falls)
+        return heatmaps(question, values, method="occlusion", parameters=parameters, finite=finite)
+
+    with Meter(falls.size, progress=progress, stop=stop, label="occlusion") as meter, torch.no_grad():
+        meter.check()
+        for indices, chosen in plan(len(question), windows, batch_size):
+            falls[indices, chosen] = measure(question, hidden, windows, indices, chosen)
+            meter.advance(len(indices), lambda: draw(finite=False))
+    return draw(finite=True)
+
+
+def lattice_for(size: tuple[int, int], patch: Size | None, stride: Size | None) -> Lattice:
+    """The lattice with automatic sizes filled in.
+
+    Args:
+        size: (y, x) pixels of the network input.
+        patch: pixels, one number or (y, x); None is an eighth of the shorter side.
+        stride: pixels, one number or (y, x); None is half the patch.
+
+    Returns:
+        The lattice.
+
+    Raises:
+        InputError, DtypeError: sizes that cannot be used.
+    """
+    window = max(1, round(min(size) / AUTOMATIC)) if patch is None else patch
+    if stride is None:
+        pair = (window, window) if isinstance(window, int) else window
+        stride = (max(1, pair[0] // 2), max(1, pair[1] // 2))
+    return lattice(size, window, stride)
+
+
+def plan(images: int, windows: Lattice, batch_size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Which image and which window each evaluation is for, a batch at a time.
+
+    Args:
+        images: number of images.
+        windows: the lattice.
+        batch_size: evaluations a batch.
+
+    Yields:
+        (input) int64 image numbers and (input) int64 window numbers; images one after the other, windows coarse to
+        fine, each pair once.
+    """
+    order = windows.refinement_order()
+    for start in range(0, images * len(order), batch_size):
+        number = np.arange(start, min(start + batch_size, images * len(order)))
+        yield number // len(order), order[number % len(order)]
+
+
+def measure(
+    question: Question,
+    hidden: torch.Tensor,
+    windows: Lattice,
+    indices: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """How far the score falls when one window is hidden.
+
+    Args:
+        question: what is explained.
+        hidden: (image, channel, y, x) float, what replaces the images where they are hidden.
+        windows: the lattice.
+        indices: (input) int64, image numbers.
+        chosen: (input) int64, window numbers.
+
+    Returns:
+        (input) float64, score of the untouched image minus score of the occluded one.
+
+    Raises:
+        NotFiniteError: the model gives NaN or infinity.
+    """
+    device = question.inputs.device
+    rows = torch.from_numpy(indices).to(device)
+    occluded = torch.where(
+        window_masks(windows, chosen, device), hidden.index_select(0, rows), question.inputs.index_select(0, rows)
+    )
+    fall = question.reference.index_select(0, rows) - question.scores(occluded, rows)
+    return np.asarray(fall.double().cpu().numpy())
+
+
+def window_masks(windows: Lattice, chosen: NDArray[np.int64], device: torch.device | str = "cpu") -> torch.Tensor:
+    """True where a window hides the image.
+
+    Args:
+        windows: the lattice.
+        chosen: (input) int64, window numbers.
+        device: where to make them.
+
+    Returns:
+        (input, 1, y, x) bool.
+    """
+    corners = torch.from_numpy(windows.corners[chosen]).to(device)
+    inside = []
+    for axis in (0, 1):
+        pixels = torch.arange(windows.size[axis], device=device)
+        first = corners[:, axis, None]
+        inside.append((pixels >= first) & (pixels < first + windows.patch[axis]))
+    return inside[0][:, None, :, None] & inside[1][:, None, None, :]

@@ -1,0 +1,170 @@
+"""What is explained: one score an image, of one category, as logit or probability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import torch
+
+from workbench.arrays import provenance
+from workbench.errors import DtypeError, InputError, NotDeterministicError
+from workbench.models import ImageModel
+from workbench.models.image_model import check_finite_logits
+
+Score = Literal["logit", "probability"]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Why does this model give these images these scores; made by :func:`ask`.
+
+    Attributes:
+        model: the model.
+        inputs: (image, channel, y, x) float, prepared, on the model's device.
+        identifiers: one name an image.
+        targets: (image) int64, the category that is explained, on the model's device.
+        score: ``"logit"`` or ``"probability"``.
+        reference: (image) float, the score of the untouched image, on the model's device.
+    """
+
+    model: ImageModel
+    inputs: torch.Tensor
+    identifiers: tuple[str, ...]
+    targets: torch.Tensor
+    score: Score
+    reference: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(y, x) pixels of the network input."""
+        return int(self.inputs.shape[2]), int(self.inputs.shape[3])
+
+    @cached_property
+    def facts(self) -> dict[str, str | int | float]:
+        """Provenance that every result of this question carries."""
+        return provenance(
+            score=self.score,
+            model=self.model.name,
+            weights_hash=self.model.weights_hash,
+            preprocessing=self.model.preprocessing.to_json(),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+        )
+
+    def scores(self, inputs: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+        """Scores of changed inputs; gradients flow where they are enabled.
+
+        Args:
+            inputs: (input, channel, y, x) float, normalised.
+            indices: (input) int64, the image whose target each input is asked for.
+
+        Returns:
+            (input) float32, or float64 where the model is.
+
+        Raises:
+            NotFiniteError: the model gives NaN or infinity.
+        """
+        logits = self.model.logits(inputs)
+        check_finite_logits(logits.detach(), [self.identifiers[int(i)] for i in indices], self.model.name)
+        return score_of(logits, self.targets[indices.to(self.targets.device)], self.score)
+
+
+def score_of(logits: torch.Tensor, targets: torch.Tensor, score: Score) -> torch.Tensor:
+    """Take one score an image out of logits.
+
+    Args:
+        logits: (image, category) float.
+        targets: (image) int64.
+        score: ``"logit"``, or ``"probability"`` (softmax over the categories).
+
+    Returns:
+        (image) float32, or float64 where the logits are.
+    """
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    table = wide.softmax(1) if check_score(score) == "probability" else wide
+    return table.gather(1, targets[:, None])[:, 0]
+
+
+def check_score(score: Any) -> Score:
+    """Refuse a score that does not exist.
+
+    Args:
+        score: ``"logit"`` or ``"probability"``.
+
+    Returns:
+        The same.
+
+    Raises:
+        InputError: anything else.
+    """
+    if score not in get_args(Score):
+        raise InputError(f"score is {score!r}; expected 'logit' or 'probability'.")
+    return "logit" if score == "logit" else "probability"
+
+
+def check_still(model: ImageModel) -> None:
+    """Refuse a model that would answer differently each time, or by the batch.
+
+    Args:
+        model: the model.
+
+    Raises:
+        NotDeterministicError: a part of it is in training mode.
+    """
+    training = [name or "the network itself" for name, part in model.module.named_modules() if part.training]
+    if training:
+        raise NotDeterministicError(
+            f"{len(training)} parts of {model.name!r} are in training mode, the first is {training[0]!r}: dropout and "
+            "batch norm would answer differently each time. Call model.module.eval()."
+        )
+
+
+def ask(
+    model: ImageModel, images: Any, *, target: Any = None, score: Score = "logit", batch_size: int = 32
+) -> Question:
+    """Prepare the images, predict, and settle which category is explained.
+
+    Args:
+        model: from :func:`workbench.models.load`.
+        images: see :meth:`ImageModel.prepare`.
+        target: a category (index or name), one an image, or None for the predicted one.
+        score: ``"logit"`` or ``"probability"``.
+        batch_size: images a forward pass.
+
+    Returns:
+        The question.
+
+    Raises:
+        DtypeError: ``model`` is no :class:`ImageModel`.
+        NotDeterministicError: the model is in training mode.
+        UnknownNameError, InputError, ShapeError: the target or the images cannot be used.
+        NotFiniteError: NaN in an image or in what the model gives; the image is named.
+    """
+    if not isinstance(model, ImageModel):
+        raise DtypeError(f"model is {type(model).__name__}; expected what workbench.models.load(...) gives.")
+    check_score(score)
+    check_still(model)
+    names: list[str] = []
+    inputs: list[torch.Tensor] = []
+    logits: list[torch.Tensor] = []
+    with torch.no_grad():
+        for identifiers, chunk in model.batches(images, batch_size=batch_size):
+            names += identifiers
+            inputs.append(chunk.detach())
+            logits.append(model.logits(chunk.detach()))
+    sizes = {tuple(chunk.shape[2:]) for chunk in inputs}
+    if len(sizes) > 1:
+        raise InputError(f"The images have different sizes as network input: {sorted(sizes)}. Give one size at a time.")
+    table = torch.cat(logits)
+    check_finite_logits(table, names, model.name)
+    targets = table.argmax(1) if target is None else model.targets(target, len(names))
+    if int(targets.max()) >= table.shape[1]:
+        raise InputError(
+            f"Target {int(targets.max())} does not exist: {model.name!r} has {table.shape[1]} categories, "
+            f"0 to {table.shape[1] - 1}."
+        )
+    return Question(model, torch.cat(inputs), tuple(names), targets, score, score_of(table, targets, score))
