@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from workbench.arrays import CHANNEL, IMAGE, X, Y, check_array
 from workbench.errors import DamagedFileError, DtypeError, InputError, MissingFileError, ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,27 @@ class ImageSource(Protocol):
     """
 
     @property
-    def identifiers(self) -> Sequence[str]: ...
+    def identifiers(self) -> Sequence[str]:
+        """One unique name an image."""
+        ...
+
     @property
-    def labels(self) -> NDArray[np.int64] | None: ...
+    def labels(self) -> NDArray[np.int64] | None:
+        """(image) indices into the categories, -1 for none; None where no image has a label."""
+        ...
+
     @property
-    def categories(self) -> tuple[str, ...]: ...
+    def categories(self) -> tuple[str, ...]:
+        """Names of the categories, in the order that labels count."""
+        ...
+
     @property
-    def manifest_hash(self) -> str: ...
+    def manifest_hash(self) -> str:
+        """Hash of the manifest that vouches for the data, or ""."""
+        ...
+
     def __len__(self) -> int: ...
+
     def __getitem__(self, index: int, /) -> AnnotatedImage: ...
 
 
@@ -159,7 +174,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     except FileNotFoundError:
         raise MissingFileError(f"There is no image file {path}. Check the path.") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DamagedFileError(f"{path} cannot be decoded as an image ({error}). Replace or remove the file.") from error
+        raise DamagedFileError(f"{path} cannot be decoded as an image ({error}). Replace or remove it.") from error
 
 
 def as_source(
@@ -207,7 +222,7 @@ def as_source(
             images = images[None]
         if str(images.dtype) != "torch.uint8":
             raise DtypeError(
-                f"A torch tensor of dtype {images.dtype} is not a picture. Pass uint8 (image, channel, y, x) in 0..255; "
+                f"A torch tensor of dtype {images.dtype} is no picture. Pass uint8 (image, channel, y, x) in 0..255; "
                 "float tensors are taken as prepared network inputs where a function accepts those."
             )
         images = images.permute(0, 2, 3, 1).cpu().numpy()
@@ -236,7 +251,7 @@ def to_uint8(images: Any) -> NDArray[np.uint8]:
         array = array[None]
     array = check_array(array, name="images", dims=(IMAGE, Y, X, CHANNEL), kinds="uf")
     if array.shape[-1] not in (1, 3):
-        raise ShapeError(f"images have shape {array.shape}; expected (image, y, x, channel) with 1 or 3 channels, last.")
+        raise ShapeError(f"images have shape {array.shape}; expected (image, y, x, channel), the last of size 1 or 3.")
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind == "u":
