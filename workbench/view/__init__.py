@@ -3,21 +3,24 @@
 Every function returns a :class:`Picture`. Nothing here keeps state, opens a window or uses pyplot.
 """
 
+from workbench.view.explanation import explanation
 from workbench.view.export import netcdf
 from workbench.view.heatmap import heatmap, heatmaps, images
 from workbench.view.histogram import histogram
 from workbench.view.picture import Picture
 from workbench.view.scale import Scale, choose_scale
-from workbench.view.units import unit_sheet
+from workbench.view.units import unit_profile, unit_sheet
 
 __all__ = [
     "Picture",
     "Scale",
     "choose_scale",
+    "explanation",
     "heatmap",
     "heatmaps",
     "histogram",
     "images",
     "netcdf",
+    "unit_profile",
     "unit_sheet",
 ]

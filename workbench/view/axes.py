@@ -19,6 +19,7 @@ from workbench.view.words import odd_kinds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
     from numpy.typing import NDArray
 
     from workbench.view.scale import Scale
@@ -30,9 +31,9 @@ SMOOTH_CELLS = 120  # along the longer side of an outlined map that is blended
 MARKS = {"nan": ("/////", "#d0d7de"), "+inf": ("xxxxx", "#ffe8a3"), "-inf": (".....", "#c8f2f2")}
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A blank figure, in inches, that belongs to no pyplot state."""
-    engine = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.03, compress=True)
+def new_figure(width: float, height: float, *, compress: bool = True) -> Figure:
+    """A blank figure, in inches, that belongs to no pyplot state; ``compress`` draws axes of fixed shape together."""
+    engine = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.03, compress=compress)
     return Figure(figsize=(width, height), layout=engine, facecolor=GROUND)
 
 
@@ -73,6 +74,7 @@ def draw_map(
     opacity: float,
     contour: float | None = None,
     interpolation: Literal["nearest", "bilinear"] = "nearest",
+    hatch_nan: bool = True,
 ) -> None:
     """Draw one map over one picture.
 
@@ -84,6 +86,7 @@ def draw_map(
         opacity: of the map over the picture, in [0, 1].
         contour: outline the share of the map with the highest values, in (0, 1).
         interpolation: ``"nearest"`` shows the cells of the map, ``"bilinear"`` blends them.
+        hatch_nan: hatch the cells that are NaN; otherwise they leave the picture bare.
 
     Raises:
         ShapeError: the proportions of map and picture differ.
@@ -104,7 +107,7 @@ def draw_map(
         interpolation=interpolation if np.isfinite(values).all() else "nearest",
         interpolation_stage="data",
     )
-    mark_odd(axes, values)
+    mark_odd(axes, values if hatch_nan else np.nan_to_num(values, posinf=np.inf, neginf=-np.inf))
     if contour is not None:
         draw_contour(axes, values, contour, smooth=interpolation == "bilinear")
     bare(axes)
@@ -171,7 +174,7 @@ def mark_odd(axes: Axes, values: NDArray[np.floating]) -> None:
             )
 
 
-def legend_of_marks(figure: Figure, values: NDArray[np.floating], scale: Scale) -> None:
+def legend_of_marks(figure: FigureBase, values: NDArray[np.floating], scale: Scale) -> None:
     """Name the patterns and colours of odd values below a drawing, where it has any."""
     looks = {**MARKS, "above": ("", ABOVE), "below": ("", BELOW)}
     handles = [
@@ -179,14 +182,14 @@ def legend_of_marks(figure: Figure, values: NDArray[np.floating], scale: Scale) 
         for kind, words in odd_kinds(values, scale).items()
     ]
     if handles:
-        columns = max(1, min(len(handles), int(figure.get_figwidth() // 1.7)))
+        columns = max(1, min(len(handles), int(figure.get_figure(root=True).get_figwidth() // 1.7)))
         figure.legend(
             handles=handles, loc="outside lower left", ncols=columns, frameon=False, fontsize=TEXT_SIZE,
             labelcolor=INK, borderpad=0.2, columnspacing=1.2,
         )  # fmt: skip
 
 
-def colour_bar(figure: Figure, axes: Any, scale: Scale, label: str, *, opacity: float = 1.0) -> None:
+def colour_bar(figure: FigureBase, axes: Any, scale: Scale, label: str, *, opacity: float = 1.0) -> None:
     """Draw the colour bar of ``scale`` beside ``axes``, with the opacity that the maps have."""
     from matplotlib.cm import ScalarMappable
 

@@ -20,7 +20,7 @@ from workbench.view.axes import (
     new_figure,
 )
 from workbench.view.picture import Picture
-from workbench.view.scale import choose_scale
+from workbench.view.scale import choose_scale, combined
 from workbench.view.words import describe_map, describe_odd
 
 if TYPE_CHECKING:
@@ -138,9 +138,10 @@ def heatmaps(
         axes.set_axis_off()
     if shared_scale:
         colour_bar(figure, grid, common, unit, opacity=opacity if pictures is not None else 1.0)
-    legend_of_marks(figure, everything, common)
+    clipped = common if shared_scale else combined(scales)
+    legend_of_marks(figure, everything, clipped)
     said = [_sentence(values, name, unit) for values, name in zip(maps, names, strict=True)]
-    odd = describe_odd(everything, common)
+    odd = describe_odd(everything, clipped)
     over = " over the picture" if pictures is not None else ""
     alt = f"{'Heatmap' if len(maps) == 1 else f'{len(maps)} heatmaps'}{over}. " + " ".join(said)
     return Picture(figure, alt + odd)

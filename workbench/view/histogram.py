@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
     from numpy.typing import NDArray
 
 # Two colours that stay apart for every kind of colour blindness, and in grey.
@@ -56,6 +57,30 @@ def histogram(
         ShapeError: no values, or a part of another shape.
         InputError: fewer than one bin.
     """
+    figure = new_figure(width, height)
+    alt = draw_histogram(
+        figure, values, unit=unit, counted=counted, bins=bins, title=title, part=part, part_name=part_name, marks=marks
+    )
+    return Picture(figure, alt)
+
+
+def draw_histogram(
+    figure: FigureBase,
+    values: Any,
+    *,
+    unit: str,
+    counted: str = "images",
+    bins: int = 40,
+    title: str = "",
+    part: Any = None,
+    part_name: str = "",
+    marks: Mapping[str, float] | None = None,
+) -> str:
+    """Draw a histogram into a figure or a part of one; see :func:`histogram`.
+
+    Returns:
+        The alternative text.
+    """
     array = np.asarray(values, dtype=np.float64)
     if not array.size:
         raise ShapeError("There are no values to count; expected at least one.")
@@ -66,7 +91,6 @@ def histogram(
         raise ShapeError(f"part has shape {chosen.shape}, values {array.shape}; expected the same shape.")
     finite = array[np.isfinite(array)]
     odd = int(array.size - finite.size)
-    figure = new_figure(width, height)
     axes = figure.subplots()
     if finite.size:
         _draw(axes, finite, None if chosen is None else array[chosen & np.isfinite(array)], bins, counted, part_name)
@@ -84,7 +108,7 @@ def histogram(
     _dress(axes)
     headline(axes, title)
     alt = _alt(array, finite, chosen, unit, counted, title, part_name, marks or {})
-    return Picture(figure, alt + (f" {count(odd, 'value')} NaN or infinite, not drawn." if odd else ""))
+    return alt + (f" {count(odd, 'value')} NaN or infinite, not drawn." if odd else "")
 
 
 def _draw(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,6 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 from workbench.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.colors import Colormap
     from numpy.typing import NDArray
 
@@ -96,6 +98,16 @@ def choose_scale(
     high = limit if limit is not None else _magnitude(finite, clip)
     low = -high if kind == "diverging" else min(0.0, float(finite.min())) if finite.size else 0.0
     return Scale(low, high, kind, int((finite < low).sum()), int((finite > high).sum()), array.size)
+
+
+def combined(scales: Sequence[Scale]) -> Scale:
+    """The first of some scales, with what all of them clip counted together."""
+    return replace(
+        scales[0],
+        below=sum(scale.below for scale in scales),
+        above=sum(scale.above for scale in scales),
+        count=sum(scale.count for scale in scales),
+    )
 
 
 def _magnitude(finite: NDArray[np.float64], clip: float) -> float:
