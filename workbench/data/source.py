@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Box:
-    """An axis-aligned box around one object, in pixels; the right and lower edges are exclusive."""
+    """An axis-aligned box around one object, in pixels; the right and lower edges are exclusive.
+
+    Attributes:
+        category: what the box is around.
+        left, top: the first column and row of pixels inside.
+        right, bottom: the first column and row of pixels beyond.
+    """
 
     category: str
     left: float
@@ -84,7 +90,15 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Images that are already in memory, (image, y, x, channel) uint8."""
+    """Images that are already in memory.
+
+    Attributes:
+        array: (image, y, x, channel) uint8 in 0..255.
+        identifiers: one unique name an image.
+        labels: (image) int64 indices into ``categories``, -1 for none; None where there are no labels.
+        categories: names of the labels.
+        manifest_hash: of the manifest that vouches for the data, or "".
+    """
 
     array: NDArray[np.uint8]
     identifiers: Sequence[str]
@@ -102,7 +116,15 @@ class ArraySource:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Image files, decoded when they are asked for."""
+    """Image files, decoded when they are asked for.
+
+    Attributes:
+        paths: one file an image.
+        identifiers: one unique name an image.
+        labels: (image) int64 indices into ``categories``, -1 for none; None where there are no labels.
+        categories: names of the labels.
+        manifest_hash: of the manifest that vouches for the data, or "".
+    """
 
     paths: tuple[Path, ...]
     identifiers: Sequence[str]
@@ -120,7 +142,12 @@ class FileSource:
 
 @dataclass(frozen=True)
 class Subset:
-    """Some images of another source, in the order given (a coreset, a split, one category)."""
+    """Some images of another source, in the order given (a coreset, a split, one category).
+
+    Attributes:
+        source: where the images are.
+        indices: (image) int64 positions in that source.
+    """
 
     source: ImageSource
     indices: NDArray[np.int64]
