@@ -1,0 +1,30 @@
+"""What panels are made of: labelled controls, a picture box, progress, errors, exports, and one worker thread."""
+
+from workbench.panels.parts.cache import Cache
+from workbench.panels.parts.control import Control
+from workbench.panels.parts.display import Actions, Message, PictureBox, ProgressBar
+from workbench.panels.parts.inputs import Choice, Range, Stepper, Tiles, Toggle, Upload
+from workbench.panels.parts.layout import column, group, title
+from workbench.panels.parts.panel import Panel
+from workbench.panels.parts.worker import Ticket, Worker
+
+__all__ = [
+    "Actions",
+    "Cache",
+    "Choice",
+    "Control",
+    "Message",
+    "Panel",
+    "PictureBox",
+    "ProgressBar",
+    "Range",
+    "Stepper",
+    "Ticket",
+    "Tiles",
+    "Toggle",
+    "Upload",
+    "Worker",
+    "column",
+    "group",
+    "title",
+]
