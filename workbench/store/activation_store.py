@@ -1,0 +1,515 @@
+"""The activations of a network over a dataset, on disk."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from workbench.arrays import CATEGORY, IMAGE, UNIT
+from workbench.errors import InputError, StoreMismatchError, unknown_name
+from workbench.store.backends import Backend, open_backend
+from workbench.store.opening import State, inspect, refusal
+from workbench.store.plan import BLOCK_BYTES, LayerPlan, Plan, check_batch_size, check_dtype
+from workbench.store.queries import category_mask, check_unit, image_positions, quantile, top_images, unit_coordinates
+from workbench.store.reader import GuardedStore, open_array
+from workbench.store.verify import VerifyReport, read_plan, verify
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from workbench.models import ImageModel
+
+
+class ActivationStore:
+    """Activations, logits and labels of images, by layer; made by :meth:`extract`, opened by :meth:`open`.
+
+    Reading never changes it. What is returned are xarray objects that say where they come from.
+    """
+
+    def __init__(self, backend: Backend, plan: Plan, state: State) -> None:
+        self._backend = backend
+        self._plan = plan
+        self.state = state
+
+    # ---------------------------------------------------------------- making and opening
+
+    @classmethod
+    def extract(
+        cls,
+        model: ImageModel,
+        images: Any,
+        *,
+        layers: str | Sequence[str],
+        path: str | os.PathLike[str],
+        dtype: Any = "float16",
+        batch_size: int | str = "auto",
+        labels: Sequence[int] | None = None,
+        identifiers: Sequence[str] | None = None,
+        dims: Mapping[str, Sequence[str]] | None = None,
+        engine: Any = "serial",
+        threads: int | None = None,
+        block_bytes: int = BLOCK_BYTES,
+        progress: bool = True,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> ActivationStore:
+        """Run a network over images and store what its layers give.
+
+        A store that is there already is finished, not begun anew: what was written before a crash is kept. It prints
+        what it will write before it starts, and refuses where the disk cannot hold it. Memory stays bounded whatever
+        the number of images.
+
+        Args:
+            model: the model.
+            images: anything that :func:`workbench.data.as_source` takes (a ``Subset`` too), or a floating torch
+                tensor (image, channel, y, x) that is network input already.
+            layers: names of layers, see ``model.layers``.
+            path: a local folder that does not exist yet or is empty, or ``s3://bucket/prefix``; or that of the same
+                store, unfinished.
+            dtype: dtype of the maps: ``"float16"``, ``"float32"`` or ``"float64"``. Pooled values are float32 at least.
+            batch_size: images a forward pass, or ``"auto"``. It becomes part of the store, since logits differ in
+                their last bits between batch sizes.
+            labels: one integer an image, -1 for none; taken from ``images`` where it has them.
+            identifiers: one unique name an image; taken from ``images`` where it has them.
+            dims: names of the axes without ``image``, by layer, where the shape does not tell them: for example
+                ``{"encoder": ("unit", "x")}``. An axis that is called ``unit`` gets pooled values.
+            engine: ``"serial"``, or a ``dask.distributed`` Client; both write the same bytes.
+            threads: torch threads, by default as many as torch uses now; part of the store for the same reason.
+            block_bytes: most bytes that are computed before they are written, over all layers.
+            progress: print what will be written, and show a bar with images a second and the time left.
+            storage_options: what s3fs needs to reach the bucket.
+
+        Returns:
+            The finished store, opened.
+
+        Raises:
+            InputError: layers, batch_size, engine, path or identifiers are not usable, or there is no image.
+            UnknownNameError: no such layer, with the nearest names.
+            DtypeError: another dtype, or activations that do not fit it.
+            NotFiniteError: an activation or logit is NaN or infinite; the image is named.
+            DamagedFileError: an image file cannot be decoded.
+            DiskSpaceError: the disk cannot hold the store, is full, or the folder cannot be written.
+            StoreLockedError: another process writes the store.
+            StoreMismatchError: there is a store of another model, of other images, layers or settings.
+            StoreDamagedError: the disk does not give back what was written.
+        """
+        from workbench.store.engines import check_engine
+        from workbench.store.extract import extract
+        from workbench.store.inputs import as_inputs
+        from workbench.store.planning import Request, check_layers
+
+        check_engine(engine)
+        chosen, kind = check_layers(layers), check_dtype(dtype)
+        inputs = as_inputs(images, labels=labels, identifiers=identifiers)
+        request = Request(
+            layers=chosen,
+            dtype=kind,
+            batch_size=None if batch_size == "auto" else check_batch_size(batch_size, len(inputs)),
+            threads=_positive("threads", threads),
+            dims=_known_dims(dims or {}, chosen),
+            block_bytes=_positive("block_bytes", block_bytes) or BLOCK_BYTES,
+        )
+        backend = open_backend(path, storage_options)
+        extract(model, inputs, request, backend, engine=engine, progress=progress)
+        return cls.open(path, storage_options=storage_options)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        model: ImageModel | None = None,
+        allow_partial: bool = False,
+        content: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> ActivationStore:
+        """Open a store for reading.
+
+        That every file is there in its right length is checked at once; that their bytes are right is checked
+        as they are read (each chunk has a checksum), or at once with ``content=True``.
+
+        Args:
+            path: a local folder or ``s3://bucket/prefix``.
+            model: refuse the store if it was made by another model.
+            allow_partial: open an unfinished or damaged store too, without the images that are affected;
+                ``store.missing`` says which.
+            content: read and hash every file first.
+            storage_options: what s3fs needs to reach the bucket.
+
+        Returns:
+            The store.
+
+        Raises:
+            MissingFileError: there is no store.
+            StoreError: it is unfinished, or of a version that cannot be read; the message says what to do.
+            ShardMissingError: files are missing.
+            StoreDamagedError: files are damaged.
+            StoreMismatchError: it was made by another model than the one given.
+        """
+        backend = open_backend(path, storage_options)
+        plan = read_plan(backend)
+        state = inspect(backend, plan, content=content)
+        if not state.whole and not allow_partial:
+            raise refusal(backend, plan, state)
+        store = cls(backend, plan, state)
+        if model is not None:
+            store.check_model(model)
+        return store
+
+    def resume(
+        self,
+        model: ImageModel,
+        images: Any,
+        *,
+        labels: Sequence[int] | None = None,
+        identifiers: Sequence[str] | None = None,
+        engine: Any = "serial",
+        progress: bool = True,
+    ) -> ActivationStore:
+        """Compute what is missing or damaged, and nothing else; then the store is what it would have been.
+
+        Args:
+            model: the model that the store was made with.
+            images: the images that it was made with.
+            labels: as given to :meth:`extract`; needed only where the labels on disk are damaged.
+            identifiers: as given to :meth:`extract`; needed only where those on disk are damaged.
+            engine: ``"serial"``, or a ``dask.distributed`` Client.
+            progress: print what will be written, and show a bar.
+
+        Returns:
+            The finished store, opened.
+
+        Raises:
+            StoreMismatchError: another model, or other images.
+            StoreLockedError, DiskSpaceError, StoreDamagedError: as in :meth:`extract`.
+        """
+        from workbench.store.engines import check_engine
+        from workbench.store.extract import resume
+        from workbench.store.inputs import as_inputs
+
+        check_engine(engine)
+        inputs = as_inputs(images, labels=labels, identifiers=identifiers)
+        resume(model, inputs, self._backend, engine=engine, progress=progress)
+        return ActivationStore(self._backend, self._plan, _whole(self._backend, self._plan))
+
+    def verify(self) -> VerifyReport:
+        """Read and hash every file, and hold it against its receipt.
+
+        Returns:
+            What was found: flipped bits, truncated, missing and foreign files, with the layers and images that each
+            affects. ``print`` it, or ask ``report.ok``.
+        """
+        return verify(self._backend, self._plan, self._all_identifiers or ())
+
+    def check_model(self, model: ImageModel) -> None:
+        """Refuse another model than the one that made the store.
+
+        Raises:
+            StoreMismatchError: other weights or another preprocessing.
+        """
+        from workbench.store.compute import model_facts
+
+        facts = model_facts(model)
+        differ = [name for name in ("weights_hash", "preprocessing") if facts[name] != self.provenance.get(name)]
+        if differ:
+            raise StoreMismatchError(
+                f"{self.path} was made by {self.provenance['model']!r} "
+                f"(weights {str(self.provenance['weights_hash'])[:12]}); {facts['model']!r} "
+                f"(weights {facts['weights_hash'][:12]}) was given: other {' and '.join(differ)}. "
+                "Load the model that made it, or extract anew to another path."
+            )
+
+    # ---------------------------------------------------------------- what it holds
+
+    def __repr__(self) -> str:
+        lacking = "" if self.state.whole else f", {self._plan.images - len(self.identifiers)} more not readable"
+        layers = ", ".join(f"{layer.name} {layer.shape}" for layer in self._plan.layers)
+        return f"<ActivationStore of {self.provenance['model']!r}: {len(self.identifiers)} images{lacking}; {layers}>"
+
+    def __len__(self) -> int:
+        return len(self.identifiers)
+
+    @property
+    def path(self) -> str:
+        """Where the store lies."""
+        return self._backend.location
+
+    @property
+    def plan(self) -> Plan:
+        """What fixes the bytes of the store: batches, blocks, threads, layers."""
+        return self._plan
+
+    @property
+    def provenance(self) -> dict[str, str | int | float]:
+        """Model name, weights hash, preprocessing, data hashes and versions; attributes of every result."""
+        return dict(self._plan.provenance)
+
+    @property
+    def layers(self) -> dict[str, tuple[int, ...]]:
+        """Layer name to the shape of its output without the image dimension."""
+        return {layer.name: layer.shape for layer in self._plan.layers}
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the model's categories, which ``logits`` and ``predicted`` index."""
+        return self._plan.categories
+
+    @property
+    def label_categories(self) -> tuple[str, ...]:
+        """Names of the dataset's categories, which ``labels`` index; the model's where the dataset names none."""
+        return self._plan.label_categories or self._plan.categories
+
+    @cached_property
+    def identifiers(self) -> tuple[str, ...]:
+        """Names of the images that can be read, in their order."""
+        names = self._all_identifiers or tuple(f"#{index}" for index in range(self._plan.images))
+        return names if self.state.whole else tuple(names[index] for index in self._usable)
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the images that cannot be read; () unless the store was opened with ``allow_partial=True``."""
+        names = self._all_identifiers or tuple(f"#{index}" for index in range(self._plan.images))
+        lacking = np.setdiff1d(np.arange(self._plan.images), self._usable)
+        return tuple(names[index] for index in lacking)
+
+    @cached_property
+    def labels(self) -> xr.DataArray | None:
+        """(image) int64 index into ``label_categories``, -1 for none; None where no image has a label."""
+        if not self.state.index:
+            return None
+        codes = self._variable("label").values
+        return None if (codes == -1).all() else self._along_images(codes, "label")
+
+    @cached_property
+    def predicted(self) -> xr.DataArray:
+        """(image) int64: the category with the highest logit."""
+        return self._along_images(self._variable("predicted").values, "predicted")
+
+    @property
+    def logits(self) -> xr.DataArray:
+        """(image, category) float32, read when it is used."""
+        coordinates = {IMAGE: np.array(self.identifiers), CATEGORY: np.array(self.categories)}
+        return xr.DataArray(self._variable("logits"), coords=coordinates, name="logits", attrs=self.provenance)
+
+    def dataset(self, layer: str) -> xr.Dataset:
+        """Everything on one layer, read when it is used.
+
+        Args:
+            layer: name of the layer.
+
+        Returns:
+            ``maps`` (image, unit, y, x) for a convolutional layer, (image, unit) for a linear one, (image, token,
+            unit) for a sequence, else as the layer gives it; in the dtype of the store. Pooled over all positions:
+            ``max``, ``mean`` (image, unit) float32, and the position of the first maximum, ``argmax_y``, ``argmax_x``
+            (``argmax_token``) (image, unit) int32. ``logits`` (image, category). Coordinates: ``image``
+            (identifiers), ``label``, ``predicted``, ``category``, ``unit`` (index) with its ``layer``.
+
+        Raises:
+            UnknownNameError: the store has no such layer.
+        """
+        plan = self._layer(layer)
+        prefix = f"{plan.group}/"
+        variables: dict[str, Any] = {
+            path.removeprefix(prefix): self._variable(path)
+            for path in self._plan.block_arrays
+            if path.startswith(prefix)
+        }
+        coordinates: dict[str, Any] = {
+            IMAGE: np.array(self.identifiers),
+            "predicted": self.predicted.variable,
+            CATEGORY: np.array(self.categories),
+            **unit_coordinates(plan),
+        }
+        if self.labels is not None:
+            coordinates["label"] = self.labels.variable
+        return xr.Dataset(
+            {**variables, "logits": self._variable("logits")}, coordinates, {**self.provenance, "layer": layer}
+        )
+
+    # ---------------------------------------------------------------- questions
+
+    def top_images(self, layer: str, unit: int, k: int = 9, *, by: str = "max") -> xr.Dataset:
+        """The images to which a unit answers most strongly.
+
+        Args:
+            layer: name of the layer.
+            unit: index of the unit.
+            k: number of images; all where there are fewer.
+            by: ``"max"`` or ``"mean"`` over positions.
+
+        Returns:
+            The dataset of the layer at this unit and these images, strongest first, equal ones in the order of the
+            store: ``max``, ``mean``, ``argmax_y``, ``argmax_x`` (image), ``maps`` (image, y, x), read when it is used;
+            the coordinate ``index`` (image) is the position in the store.
+
+        Raises:
+            UnknownNameError: no such layer or ranking.
+            InputError: no such unit, k below 1, or a layer without units.
+            DtypeError: unit is not a whole number.
+        """
+        plan = self._layer(layer)
+        return top_images(self.dataset(layer), check_unit(plan, unit), k, by=by)
+
+    def unit_map(self, layer: str, unit: int, *, images: Any = None) -> xr.DataArray:
+        """What one unit gives, over all images.
+
+        Args:
+            layer: name of the layer.
+            unit: index of the unit.
+            images: identifiers, positions or a mask of the images wanted; all by default.
+
+        Returns:
+            (image, y, x) in the dtype of the store, in memory ((image) for a linear layer).
+
+        Raises:
+            UnknownNameError, InputError, DtypeError: no such layer, unit or image.
+        """
+        plan = self._layer(layer)
+        maps = self.dataset(layer)["maps"].isel({UNIT: check_unit(plan, unit)})
+        if images is not None:
+            maps = maps.isel({IMAGE: image_positions(self.identifiers, images)})
+        return maps.assign_attrs({**self.provenance, "layer": layer}).load()
+
+    def image_maps(self, layer: str, image: str | int) -> xr.DataArray:
+        """What all units give, for one image.
+
+        Args:
+            layer: name of the layer.
+            image: identifier or position of the image.
+
+        Returns:
+            (unit, y, x) in the dtype of the store, in memory.
+
+        Raises:
+            UnknownNameError, InputError, DtypeError: no such layer or image.
+        """
+        maps = self.dataset(layer)["maps"]
+        position = int(image_positions(self.identifiers, image)[0])
+        return maps.isel({IMAGE: position}).assign_attrs({**self.provenance, "layer": layer}).load()
+
+    def quantile(self, layer: str, q: float | ArrayLike) -> xr.DataArray:
+        """Quantiles of each unit over all positions of all images, streamed.
+
+        The order statistics are exact; interpolated as ``np.quantile`` does (``"linear"``), within a relative 1e-12.
+
+        Args:
+            layer: name of the layer.
+            q: one number or several in [0, 1].
+
+        Returns:
+            (unit) float64, or (quantile, unit) for several.
+
+        Raises:
+            UnknownNameError: no such layer.
+            InputError: q outside [0, 1], or a layer without units.
+        """
+        result = quantile(self.dataset(layer), self._plan, self._layer(layer), q)
+        return result.assign_attrs({**self.provenance, "layer": layer})
+
+    def select(
+        self,
+        layer: str,
+        *,
+        images: Any = None,
+        units: Any = None,
+        label: int | str | None = None,
+        predicted: int | str | None = None,
+    ) -> xr.Dataset:
+        """A part of one layer as dask arrays: nothing is read before ``.compute()``.
+
+        Args:
+            layer: name of the layer.
+            images: identifiers, positions or a mask of the images wanted.
+            units: indices of the units wanted.
+            label: only images with this label, by index or name.
+            predicted: only images predicted as this category, by index or name.
+
+        Returns:
+            As :meth:`dataset`, in chunks that follow the store's shards.
+
+        Raises:
+            UnknownNameError, InputError, DtypeError: no such layer, image, unit or category, or no labels.
+        """
+        plan, dataset = self._layer(layer), self.dataset(layer)
+        chunks = self._dask_chunks(plan)
+        dataset = dataset.assign({name: array.chunk(chunks) for name, array in dataset.data_vars.items()})
+        keep = np.ones(len(self), bool)
+        if label is not None:
+            if self.labels is None:
+                raise InputError("label was given, but the store has no labels. Extract with labels=.")
+            keep &= category_mask(self.labels.values, label, self.label_categories, what="the labels")
+        if predicted is not None:
+            keep &= category_mask(self.predicted.values, predicted, self.categories, what="the model")
+        positions = np.arange(len(self)) if images is None else image_positions(self.identifiers, images)
+        positions = positions[keep[positions]]
+        if len(positions) < len(self) or images is not None:
+            dataset = dataset.isel({IMAGE: positions})
+        if units is not None:
+            dataset = dataset.isel({UNIT: [check_unit(plan, unit) for unit in np.atleast_1d(np.asarray(units))]})
+        return dataset
+
+    # ---------------------------------------------------------------- inside
+
+    @cached_property
+    def _zarr(self) -> GuardedStore:
+        return GuardedStore(self._backend.zarr_store(), self._plan)
+
+    @cached_property
+    def _usable(self) -> NDArray[np.int64]:
+        return self.state.usable(self._plan)
+
+    @cached_property
+    def _all_identifiers(self) -> tuple[str, ...] | None:
+        if not self.state.index:
+            return None
+        return tuple(str(name) for name in open_array(self._zarr, self._plan.index_arrays["image"]).values)
+
+    def _layer(self, name: str) -> LayerPlan:
+        if name not in self.layers:
+            raise unknown_name("layer", name, self.layers, hint="The store holds these layers only.")
+        return self._plan.layer(name)
+
+    def _variable(self, path: str) -> xr.Variable:
+        array = {**self._plan.block_arrays, **self._plan.index_arrays}[path]
+        variable = open_array(self._zarr, array)
+        return variable if self.state.whole else variable.isel({IMAGE: self._usable})
+
+    def _along_images(self, values: NDArray[Any], name: str) -> xr.DataArray:
+        return xr.DataArray(
+            values, dims=(IMAGE,), coords={IMAGE: np.array(self.identifiers)}, name=name, attrs=self.provenance
+        )
+
+    def _dask_chunks(self, layer: LayerPlan) -> dict[str, int]:
+        maps = self._plan.block_arrays[f"{layer.group}/maps"]
+        units = dict(zip(maps.dims, maps.chunks, strict=True)).get(UNIT)
+        return {IMAGE: self._plan.block_images, **({} if units is None else {UNIT: units})}
+
+
+def _whole(backend: Backend, plan: Plan) -> State:
+    """The state of a store that must be whole now.
+
+    Raises:
+        StoreError: it is not.
+    """
+    state = inspect(backend, plan, content=False)
+    if not state.whole:
+        raise refusal(backend, plan, state)
+    return state
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InputError(f"{name} is {value!r}; expected a whole number of at least 1.")
+    return value
+
+
+def _known_dims(dims: Mapping[str, Sequence[str]], layers: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    for layer in dims:
+        if layer not in layers:
+            raise unknown_name("layer in dims", layer, layers)
+    return dims

@@ -1,0 +1,113 @@
+"""From the values of a block to files that are vouched for."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
+
+from workbench.errors import NotDeterministicError, StoreDamagedError
+from workbench.store.layout import Encoder
+from workbench.store.receipts import FileRecord, receipt_key, seal_receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from workbench.store.backends import Backend, Lock
+    from workbench.store.plan import Block, Plan
+
+
+class BlockWriter:
+    """Writes blocks: each shard once, read back and held against what was meant, then one receipt."""
+
+    def __init__(self, backend: Backend, plan: Plan, lock: Lock) -> None:
+        self._backend = backend
+        self._plan = plan
+        self._lock = lock
+        self._encoder = Encoder(plan)
+
+    def write(self, block: Block, values: Mapping[str, NDArray[Any]]) -> None:
+        """Write one block.
+
+        Args:
+            block: the images.
+            values: (image, ...) of the block's images, by array path.
+
+        Raises:
+            DiskSpaceError: the disk is full, or cannot be written.
+            StoreDamagedError: what was read back is not what was written.
+            StoreLockedError: the hold on the store was lost.
+            NotDeterministicError: the block was written before, with other bytes.
+        """
+        files = {}
+        for key, data in self._encoder.shards(block, values):
+            files[key] = write_checked(self._backend, key, data)
+        self._lock.check()
+        claim_receipt(self._backend, receipt_key(block.index), seal_receipt(self._plan.digest, block.index, files))
+
+
+class BackgroundWriter:
+    """Writes one block while the next is computed; never more than one waits, which bounds the memory."""
+
+    def __init__(self, writer: BlockWriter) -> None:
+        self._writer = writer
+        self._pool = ThreadPoolExecutor(1, "write")
+        self._running: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def put(self, block: Block, values: Mapping[str, NDArray[Any]]) -> None:
+        """Hand over a block, after the one before it has been written; its error is raised here."""
+        self.flush()
+        self._running = self._pool.submit(self._writer.write, block, values)
+
+    def flush(self) -> None:
+        """Wait for the block that is being written, and raise what went wrong with it."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.flush()
+        finally:
+            self._pool.shutdown()
+
+
+def write_checked(backend: Backend, key: str, data: bytes) -> FileRecord:
+    """Write a file, read it back, and give its record.
+
+    Raises:
+        StoreDamagedError: what was read back is not what was written.
+    """
+    record = FileRecord.of(data)
+    backend.write(key, data)
+    back = backend.read(key)
+    if back is None or FileRecord.of(back) != record:
+        raise StoreDamagedError(
+            f"{key} in {backend.location} does not read back as it was written. The disk or the network damages data; "
+            "check it, then run the extraction again."
+        )
+    return record
+
+
+def claim_receipt(backend: Backend, key: str, data: bytes) -> None:
+    """Create a receipt; another run of the same work must have left the very same one.
+
+    Raises:
+        NotDeterministicError: a receipt with other bytes is there.
+    """
+    if backend.create(key, data):
+        return
+    there = backend.read(key)
+    if there != data:
+        raise NotDeterministicError(
+            f"{backend.location}: {key} is there already and vouches for other bytes. The model gave different answers "
+            "to the same images (dropout, or another version of torch?). Extract to a new path."
+        )
