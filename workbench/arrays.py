@@ -7,12 +7,14 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workbench.errors import DtypeError, NotFiniteError, ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # The names of dimensions, everywhere. Not "class": ``.sel(class=...)`` is not Python.
 IMAGE, UNIT, Y, X = "image", "unit", "y", "x"

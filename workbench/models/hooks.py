@@ -49,6 +49,7 @@ class _Pass:
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
+        self.started = False
         # another thread may use the same network (panels compute in the background): its passes are not ours
         self._thread = threading.get_ident()
 
@@ -103,6 +104,7 @@ def _hooked(module: nn.Module, layers: Sequence[str], visit: Callable[[str, Any]
 
     def restart(_module: nn.Module, _args: Any) -> None:
         if not run.foreign:
+            run.started = True
             run.calls.clear()
 
     def hook_for(name: str, calls: dict[int | None, str]) -> Callable[[nn.Module, Any, Any], Any]:
@@ -173,7 +175,7 @@ def capture(model: ImageModel | nn.Module, layers: str | Sequence[str]) -> Itera
     with _hooked(module, asked, keep) as run:
         yield found
         missing = [layer for layer in asked if layer not in found]
-        if missing and run.calls:
+        if missing and run.started:
             raise UnknownNameError(
                 f"Layer {missing[0]!r} was not called in the forward pass. See model.layers for those that are."
             )
@@ -214,6 +216,7 @@ def preserved(model: ImageModel | nn.Module) -> Iterator[nn.Module]:
     """Put the model back as it was when the block ends, however it ends.
 
     Training flags, hooks, ``requires_grad`` and gradients of the parameters are restored; values are not watched.
+    In the block, parameters have no gradients at first.
 
     Args:
         model: the model.
@@ -225,6 +228,8 @@ def preserved(model: ImageModel | nn.Module) -> Iterator[nn.Module]:
     flags = {part: part.training for part in module.modules()}
     hooks = {part: {name: dict(getattr(part, name)) for name in _HOOKS} for part in module.modules()}
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in module.parameters()]
+    for parameter in module.parameters():
+        parameter.grad = None  # set aside, not copied: a backward pass in the block would add to it in place
     try:
         yield module
     finally:

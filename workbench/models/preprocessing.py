@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
@@ -161,11 +162,7 @@ class Preprocessing:
         Raises:
             ShapeError: a picture smaller than the crop, where nothing says how to enlarge it.
         """
-        planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pictures, -1, 1)))
-        if self.resize is not None:
-            mode = InterpolationMode(self.interpolation)
-            size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
-            planes = transforms.resize(planes, size, interpolation=mode, antialias=True)
+        planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(self._resized(pictures), -1, 1)))
         if isinstance(self.crop, tuple):
             height, width = planes.shape[-2:]
             if height < self.crop[0] or width < self.crop[1]:
@@ -176,6 +173,20 @@ class Preprocessing:
             planes = transforms.center_crop(planes, list(self.crop))
         values = _with_channels(planes.float() / 255, self.channels)
         return (values - _column(self.means)) / _column(self.stds)
+
+    def _resized(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = pictures.shape[1:3]
+        if self.resize in (None, (height, width)) or self.resize == min(height, width):
+            return pictures
+        size = [self.resize] if isinstance(self.resize, int) else self.resize
+        mode = InterpolationMode(self.interpolation)
+        # through Pillow, one by one: torchvision's presets do so, and torch's own resizing differs by up to two levels
+        grey = pictures.shape[-1] == 1
+        resized = [
+            np.asarray(transforms.resize(Image.fromarray(picture[..., 0] if grey else picture), size, mode))
+            for picture in pictures
+        ]
+        return np.stack(resized)[..., None] if grey else np.stack(resized)
 
     def invert(self, inputs: torch.Tensor) -> NDArray[np.float32]:
         """The pictures that the network sees.
