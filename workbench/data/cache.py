@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
-    from workbench.data.manifest import Manifest, ManifestFile
+    from workbench.data.croissant import Manifest, ManifestFile
 
 CACHE_VARIABLE = "WORKBENCH_CACHE"
 MIRROR_VARIABLE = "WORKBENCH_MIRROR"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.data.cache import make_folder
 from workbench.errors import DiskSpaceError, InputError, MissingFileError
@@ -12,7 +12,9 @@ from workbench.errors import DiskSpaceError, InputError, MissingFileError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from workbench.data.manifest import ManifestFile
+    from requests.exceptions import RequestException
+
+    from workbench.data.croissant import ManifestFile
 
 
 def download(file: ManifestFile, target: Path, *, label: str, advice: str, progress: bool) -> None:
@@ -41,25 +43,41 @@ def download(file: ManifestFile, target: Path, *, label: str, advice: str, progr
             "Free some space, or set WORKBENCH_CACHE to a folder on another disk."
         )
     partial = target.with_name(target.name + ".part")
+    bar = _bar(label, file) if progress else None
     try:
-        downloader = choose_downloader(file.url, progressbar=_bar(label, file) if progress else False)
+        downloader = choose_downloader(file.url, progressbar=bar or False)
         downloader(file.url, str(partial), None)
         partial.replace(target)
     except requests.exceptions.RequestException as error:
-        raise MissingFileError(f"{file.url} could not be downloaded ({error}). {advice}") from error
+        raise MissingFileError(f"{file.url} could not be downloaded: {_reason(error)}. {advice}") from error
     except ValueError as error:
         raise InputError(f"{file.url} is no address that can be downloaded ({error}). {advice}") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise DiskSpaceError(
-                f"The disk filled up while {file.name!r} was downloaded to {target.parent}."
-            ) from error
+            raise DiskSpaceError(f"The disk is full: {file.name!r} does not fit into {target.parent}.") from error
         raise
     finally:
+        if bar is not None:
+            bar.close()
         partial.unlink(missing_ok=True)  # half a file is of no use to anybody
 
 
-def _bar(label: str, file: ManifestFile) -> object:
+def _reason(error: RequestException) -> str:
+    """A few words; what the library says runs over several lines."""
+    import requests
+
+    if error.response is not None:
+        return f"the server answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.exceptions.Timeout):
+        return "the server does not answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off before the file was complete"
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return "there is no connection to the server"
+    return str(error)
+
+
+def _bar(label: str, file: ManifestFile) -> Any:
     from tqdm import tqdm
 
     return tqdm(

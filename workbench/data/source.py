@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -200,7 +201,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
             return np.asarray(picture.convert("RGB"))
     except FileNotFoundError:
         raise MissingFileError(f"There is no image file {path}. Check the path.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedFileError(f"{path} cannot be decoded as an image ({error}). Replace or remove it.") from error
 
 
@@ -212,8 +213,9 @@ def as_source(
     Args:
         images: an :class:`ImageSource`; a DataArray or array (image, y, x, channel) or, for one image,
             (y, x, channel), uint8 in 0..255 or float in [0, 1]; a Dataset with such a variable ``pixels``;
-            a uint8 torch tensor (image, channel, y, x); one Pillow image or path; or a sequence of Pillow images,
-            arrays (y, x, channel) of one size, or paths.
+            a uint8 torch tensor (image, channel, y, x); one Pillow image or path; a folder of image files, as
+            :func:`workbench.data.folder` takes it; or a sequence of Pillow images, arrays (y, x, channel) of one
+            size, or paths.
         labels: one integer an image, -1 for none; taken from ``images`` where it has them.
         identifiers: one unique name an image; taken from ``images`` where it has them, else "0", "1" ...
 
@@ -226,16 +228,20 @@ def as_source(
     if isinstance(images, ImageSource):
         if len(images) == 0:
             raise InputError("The image source is empty; expected at least one image.")
+        if labels is not None or identifiers is not None:
+            raise InputError("An image source has labels and identifiers of its own; leave these arguments out.")
         return images
     if isinstance(images, xr.Dataset):
-        if labels is None and "label" in images:
-            labels = images["label"].values
-        return as_source(images["pixels"], labels=labels, identifiers=identifiers)
+        return _from_dataset(images, labels, identifiers)
     if isinstance(images, xr.DataArray):
         if identifiers is None and IMAGE in images.coords and images.coords[IMAGE].ndim == 1:
             identifiers = [str(name) for name in images.coords[IMAGE].values]
         order = [dim for dim in (IMAGE, Y, X, CHANNEL) if dim in images.dims]
         images = images.transpose(*order).values
+    if isinstance(images, str | Path) and Path(images).is_dir():
+        from workbench.data.loaders.folder import folder
+
+        return as_source(folder(images), labels=labels, identifiers=identifiers)
     if isinstance(images, str | Path | Image.Image):
         images = [images]
     if isinstance(images, Iterable) and not hasattr(images, "ndim"):
@@ -258,6 +264,21 @@ def as_source(
     if len(names) != len(array) or len(set(names)) != len(names):
         raise InputError(f"{len(names)} identifiers ({len(set(names))} of them different) for {len(array)} images.")
     return ArraySource(array, names, _labels(labels, len(array)))
+
+
+def _from_dataset(images: xr.Dataset, labels: Sequence[int] | None, identifiers: Sequence[str] | None) -> ArraySource:
+    """Pixels, and the labels, categories and manifest hash that the dataset carries along."""
+    if "pixels" not in images:
+        raise InputError(f"The Dataset has no variable 'pixels', only {sorted(map(str, images.data_vars))}.")
+    if labels is None and "label" in images:
+        labels = images["label"].values.tolist()
+    source = as_source(images["pixels"], labels=labels, identifiers=identifiers)
+    categories = json.loads(images.attrs.get("categories", "[]"))
+    return replace(
+        cast("ArraySource", source),
+        categories=tuple(str(name) for name in categories),
+        manifest_hash=str(images.attrs.get("manifest_hash", "")),
+    )
 
 
 def to_uint8(images: Any) -> NDArray[np.uint8]:

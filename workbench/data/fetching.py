@@ -26,8 +26,8 @@ from workbench.data.cache import (
     trusted_hashes,
     write_record,
 )
+from workbench.data.croissant import Manifest, ManifestFile, manifest
 from workbench.data.download import download
-from workbench.data.manifest import Manifest, ManifestFile, manifest
 from workbench.errors import DamagedFileError, DiskSpaceError, InputError, ManifestError, MissingFileError
 
 if TYPE_CHECKING:
