@@ -1,7 +1,7 @@
 """The architectures of the networks that come with the package: small, sequential, with layers that have names.
 
-Built to be looked into: each ``layerN`` is a module whose output is a map (unit, y, x) after its nonlinearity, no module
-works in place, each module is used once, and there are no skip connections, so hooks, relevance propagation and
+Built to be looked into: each ``layerN`` is a module whose output is a map (unit, y, x) after its nonlinearity, no
+module works in place, each is used once, and there are no skip connections, so hooks, relevance propagation and
 incremental evaluation (a changed patch changes only the maps that see it) all apply without exceptions.
 """
 
