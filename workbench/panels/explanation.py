@@ -158,6 +158,16 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
     heading = "Why this prediction?"
     file_name = "explanation"
     drawing_traits = frozenset({"opacity", "contour", "clip"})
+    model_choice: Choice
+    target_choice: Choice
+    method_choice: Choice
+    second_choice: Choice
+    method_controls: MethodControls
+    second_controls: MethodControls
+    compare_toggle: Toggle
+    opacity_range: Range
+    contour_range: Range
+    clip_range: Range
 
     def __init__(
         self,
@@ -189,8 +199,7 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
             group([self.model_choice, self.target_choice]),
             group([self.method_choice, self.method_controls.widget]),
             group([self.compare_toggle, self.second_choice, self.second_controls.widget]),
-            group([self.opacity_range, self.contour_range, self.clip_range]),
-        ])  # fmt: skip
+        ], [self.opacity_range, self.contour_range, self.clip_range])  # fmt: skip
 
     @property
     def images(self) -> ImageSource:

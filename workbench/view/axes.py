@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 INK, QUIET, GROUND = "#1f2328", "#57606a", "#ffffff"
 TITLE_SIZE, TEXT_SIZE = 9.5, 8.5
+COLOUR_KEPT = 0.4  # share of a picture's colour below a map of one hue
 SMOOTH_CELLS = 120  # along the longer side of an outlined map that is blended
 # (name, hatch, face colour) of the values that are no numbers: no colour map holds these patterns.
 MARKS = {"nan": ("/////", "#d0d7de"), "+inf": ("xxxxx", "#ffe8a3"), "-inf": (".....", "#c8f2f2")}
@@ -115,11 +116,10 @@ def draw_map(
 
 
 def _under(picture: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
-    """The picture below a map: pale, and grey where the hues of the map must not be taken for its own."""
-    if scale.kind == "diverging":
-        grey = picture @ np.array([0.299, 0.587, 0.114], np.float32)
-        picture = np.repeat(grey[..., None], 3, axis=2)
-    return 0.15 + 0.85 * picture
+    """The picture below a map: pale, and with little colour or none, so that no hue of it is taken for the map's."""
+    grey = (picture @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    colour = 0.0 if scale.kind == "diverging" else COLOUR_KEPT
+    return 0.15 + 0.85 * (colour * picture + (1 - colour) * grey)
 
 
 def check_proportions(map_shape: tuple[int, ...], picture_shape: tuple[int, ...]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Two colours that stay apart for every kind of colour blindness, and in grey.
 ALL, PART = "#8c959f", "#0b5cad"
+BARS = (8, 40)  # fewest and most, where nobody says how many
 
 
 def histogram(
@@ -28,7 +29,7 @@ def histogram(
     *,
     unit: str,
     counted: str = "images",
-    bins: int = 40,
+    bins: int | None = None,
     title: str = "",
     part: Any = None,
     part_name: str = "",
@@ -42,7 +43,8 @@ def histogram(
         values: any shape, numeric; NaN and infinite values are counted in words below the axis.
         unit: what the values are, on the horizontal axis.
         counted: what there is one value of, on the vertical axis.
-        bins: how many bars, all of one width, from the least to the greatest finite value.
+        bins: how many bars, all of one width, from the least to the greatest finite value; found from the number of
+            values where omitted.
         title: stands above.
         part: bool, the shape of ``values``: those that are drawn again, in front, in colour.
         part_name: what the part is, for the legend, for example a category.
@@ -70,7 +72,7 @@ def draw_histogram(
     *,
     unit: str,
     counted: str = "images",
-    bins: int = 40,
+    bins: int | None = None,
     title: str = "",
     part: Any = None,
     part_name: str = "",
@@ -84,6 +86,8 @@ def draw_histogram(
     array = np.asarray(values, dtype=np.float64)
     if not array.size:
         raise ShapeError("There are no values to count; expected at least one.")
+    if bins is None:
+        bins = int(np.clip(2 * np.sqrt(array.size), *BARS))
     if bins < 1:
         raise InputError(f"bins is {bins!r}; expected at least 1.")
     chosen = None if part is None else np.asarray(part, dtype=bool)
@@ -160,5 +164,5 @@ def _alt(
         among = array[chosen & np.isfinite(array)]
         middle = f", median {number(float(np.median(among)))}" if among.size else ""
         said.append(f"In front, {part_name or 'a part'}: {int(chosen.sum())} {counted}{middle}.")
-    said += [f"{name} is marked at {number(value)}." for name, value in marks.items()]
+    said += [f"The mark '{name}' lies at {number(value)}." for name, value in marks.items()]
     return " ".join(said)

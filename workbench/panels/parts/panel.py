@@ -93,9 +93,15 @@ class Panel(ABC, Generic[State, Request]):
     def computed(self, result: xr.Dataset) -> None:
         """Called on the worker's thread when a result is complete; a subclass may show more of it."""
 
-    def assemble(self, controls: Sequence[Any]) -> None:
-        """Lay the panel out, controls at the left, and listen to the state."""
-        stage = column([self.message, self.progress, self.picture_box, self.actions], "stage")
+    def assemble(self, controls: Sequence[Any], look: Sequence[Any]) -> None:
+        """Lay the panel out, and listen to the state.
+
+        Args:
+            controls: what decides the result, at the left.
+            look: what decides only how it is drawn, below the picture.
+        """
+        below = column(look, "look")
+        stage = column([self.message, self.progress, self.picture_box, below, self.actions], "stage")
         columns = column([column(controls, "controls"), stage], "columns")
         self._widget = column([title(self.heading), columns], "panel")
         self.state.observe(self._changed)
