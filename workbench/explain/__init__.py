@@ -1,6 +1,9 @@
 """Explanation, why this prediction, on this input."""
 
 from workbench.explain.baselines import baseline_images, baselines
+from workbench.explain.deeplift import deeplift
+from workbench.explain.gradcam import gradcam
+from workbench.explain.gradients import input_x_gradient, integrated_gradients, saliency, smoothgrad
 from workbench.explain.lattice import Lattice, lattice, positions
 from workbench.explain.occlusion import occlusion
 from workbench.explain.progress import Meter, Progress
@@ -15,9 +18,15 @@ __all__ = [
     "ask",
     "baseline_images",
     "baselines",
+    "deeplift",
     "explain",
     "explainers",
+    "gradcam",
+    "input_x_gradient",
+    "integrated_gradients",
     "lattice",
     "occlusion",
     "positions",
+    "saliency",
+    "smoothgrad",
 ]
