@@ -1,4 +1,4 @@
-"""Explanations from gradients, computed by captum."""
+"""Explanations from gradients, computed by captum. Source: [kokhlikyan2020]."""
 
 from __future__ import annotations
 
