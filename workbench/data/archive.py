@@ -6,6 +6,7 @@ import contextlib
 import lzma
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _CHUNK = 1 << 20
-_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError)
+# what Python's own readers raise on bytes that are not what they expect
+_UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    ValueError,
+)
 _TAR_KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -117,8 +130,6 @@ def unpack(archive: Path, into: Path, *, limit_size: int, limit_files: int = 2_0
                 raise UnsafeArchiveError(f"{archive} holds {member.name!r} twice; which one is meant cannot be known.")
             written.add(target)
             size += _write(member.content, into / target, archive, limit_size - size, limit_size)
-    except _UNREADABLE as error:
-        raise DamagedFileError(f"{archive} cannot be read to its end ({error}). Fetch it again.") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UnsafeArchiveError(
             f"{archive} holds a file and a folder, or two different files, at the same place ({error.filename})."
@@ -130,7 +141,7 @@ def _write(content: IO[bytes], target: Path, archive: Path, allowed: int, limit:
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with target.open("xb") as out:
-        while chunk := content.read(_CHUNK):
+        while chunk := _read(content, archive):
             written += len(chunk)
             if written > allowed:
                 raise UnsafeArchiveError(
@@ -141,8 +152,24 @@ def _write(content: IO[bytes], target: Path, archive: Path, allowed: int, limit:
     return written
 
 
+def _read(content: IO[bytes], archive: Path) -> bytes:
+    with _reading(archive):
+        return content.read(_CHUNK)
+
+
+@contextlib.contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Errors of reading are the archive's fault; those of writing are the disk's, and pass."""
+    try:
+        yield
+    except UnsafeArchiveError:
+        raise
+    except _UNREADABLE as error:
+        raise DamagedFileError(f"{archive} cannot be read to its end ({error}). Fetch it again.") from error
+
+
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r:*") as tar:
+    with _reading(archive), tarfile.open(archive, "r:*") as tar:
         for item in tar:
             if not (item.isreg() or item.isdir()):
                 kind = _TAR_KINDS.get(item.type, f"of unknown type {item.type!r}")
@@ -153,7 +180,7 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
 
 
 def _zip_members(archive: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as bundle:
+    with _reading(archive), zipfile.ZipFile(archive) as bundle:
         for item in bundle.infolist():
             kind = stat.S_IFMT(item.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):

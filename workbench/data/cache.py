@@ -70,7 +70,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """A small JSON file of the cache; {} where there is none, or where it was cut off while it was written."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -45,7 +45,7 @@ def download(file: ManifestFile, target: Path, *, label: str, advice: str, progr
     partial = target.with_name(target.name + ".part")
     bar = _bar(label, file) if progress else None
     try:
-        downloader = choose_downloader(file.url, progressbar=bar or False)
+        downloader = choose_downloader(file.url, progressbar=False if bar is None else bar)
         downloader(file.url, str(partial), None)
         partial.replace(target)
     except requests.exceptions.RequestException as error:
@@ -80,6 +80,6 @@ def _reason(error: RequestException) -> str:
 def _bar(label: str, file: ManifestFile) -> Any:
     from tqdm import tqdm
 
-    return tqdm(
-        total=file.size, unit="B", unit_scale=True, unit_divisor=1024, desc=f"{label}: {file.name}", leave=False
-    )
+    # pooch asks the bar for its truth, which a bar without a total does not have; it sets the real total itself
+    description, total = f"{label}: {file.name}", file.size or 1
+    return tqdm(total=total, unit="B", unit_scale=True, unit_divisor=1024, desc=description, leave=False)
