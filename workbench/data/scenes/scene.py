@@ -385,8 +385,8 @@ class Scene:
         Raises:
             UnknownNameError: there is no such object.
         """
-        gone = self.object_at(index)
-        return replace(self, objects=tuple(item for item in self.objects if item is not gone))
+        self.object_at(index)
+        return replace(self, objects=(*self.objects[:index], *self.objects[index + 1 :]))
 
     def recolour(self, index: int, colour: str, *, part: str | None = None) -> Scene:
         """The scene with one object, or one part of it, in another colour.
@@ -433,8 +433,9 @@ class Scene:
             raise InputError(
                 f"{part!r} is the only part of object {index}. Use remove({index}) to take the object away."
             )
-        kept = tuple((new if p is old else p) for p in item.parts if p is not old or new is not None)
-        return self._with(index, replace(item, parts=tuple(p for p in kept if p is not None)))
+        at = item.parts.index(old)
+        kept = (*item.parts[:at], *(() if new is None else (new,)), *item.parts[at + 1 :])
+        return self._with(index, replace(item, parts=kept))
 
     def set_background(self, background: Background) -> Scene:
         """The scene before another background.
