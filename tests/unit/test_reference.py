@@ -34,7 +34,8 @@ def public_objects(room: ModuleType) -> Iterator[tuple[str, Any]]:
         if inspect.isclass(found):
             for method, value in vars(found).items():
                 function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-                if not method.startswith("_") and inspect.isfunction(function):
+                inherited = any(method in vars(base) for base in found.__mro__[1:])  # described where it comes from
+                if not method.startswith("_") and inspect.isfunction(function) and not inherited:
                     yield f"{room.__name__}.{name}.{method}", function
 
 
@@ -46,7 +47,9 @@ def undescribed(found: Any) -> list[str]:
     if inspect.isclass(found):
         if not dataclasses.is_dataclass(found) or "__init__" not in vars(found):
             return []
-        names = [item.name for item in dataclasses.fields(found) if item.init and not item.name.startswith("_")]
+        own = vars(found).get("__annotations__", {})
+        fields = [item for item in dataclasses.fields(found) if item.init and item.name in own]
+        names = [item.name for item in fields if not item.name.startswith("_")]
     else:
         names = [name for name in inspect.signature(found).parameters if name not in ("self", "cls")]
     return [
