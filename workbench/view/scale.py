@@ -50,9 +50,15 @@ class Scale:
         return Normalize(self.low, self.high)
 
     def colours(self, opacity: float = 1.0) -> Colormap:
-        """The colour map at an opacity in [0, 1], with its own colours for values beyond either end.
+        """The colour map, with its own colours for values beyond either end.
 
         A sequential map rises from transparent to the opacity; NaN and infinity stay transparent.
+
+        Args:
+            opacity: of the whole map, in [0, 1].
+
+        Returns:
+            A colour map of 256 entries.
         """
         table = MAPS[self.kind](np.linspace(0, 1, 256)) * (1, 1, 1, opacity)
         ends = [to_rgba(colour, opacity) for colour in (BELOW, ABOVE)]
