@@ -1,0 +1,463 @@
+"""What interpretation reads: an activation store, a selection of its images, or activations in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+from workbench.arrays import CATEGORY, IMAGE, UNIT, X, Y, check_array, strings
+from workbench.errors import InputError, NotFiniteError, ShapeError, unknown_name
+from workbench.store.quantiles import streamed_quantiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from workbench.models import ImageModel
+
+BLOCK_BYTES = 32 * 2**20  # of float32 maps in memory at a time
+
+
+class Activations(Protocol):
+    """What an :class:`~workbench.store.ActivationStore` offers to interpretation."""
+
+    @property
+    def layers(self) -> Any:
+        """Names of the layers."""
+
+    @property
+    def identifiers(self) -> Any:
+        """One name an image."""
+
+    @property
+    def categories(self) -> Any:
+        """Names of the outputs."""
+
+    @property
+    def labels(self) -> Any:
+        """(image) integers, -1 for none; None where nothing is labelled."""
+
+    @property
+    def predicted(self) -> Any:
+        """(image) integers: the category of the largest logit."""
+
+    @property
+    def logits(self) -> Any:
+        """(image, category)."""
+
+    def dataset(self, layer: str) -> xr.Dataset:
+        """``maps`` (image, ...) of one layer, read when they are indexed."""
+
+    def quantile(self, layer: str, q: float) -> xr.DataArray:
+        """(unit) over all images and positions."""
+
+
+@dataclass(frozen=True)
+class MemoryActivations:
+    """Activations that fit into memory, for a few images or a test.
+
+    Attributes:
+        maps: layer name to (image, unit, ...) or (image, ..., unit) float: any positions, such as y and x.
+        categories: names of the outputs.
+        labels: (image) int64, -1 for none, or None.
+        logits: (image, category) float32, or None.
+        identifiers: one name an image; "0", "1" ... where empty.
+        attrs: where the numbers come from.
+    """
+
+    maps: Mapping[str, xr.DataArray]
+    categories: tuple[str, ...] = ()
+    labels: NDArray[np.int64] | None = None
+    logits: xr.DataArray | None = None
+    identifiers: Sequence[str] = ()
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.maps:
+            raise InputError("maps is empty; expected at least one layer.")
+        counts = {layer: maps.sizes[IMAGE] for layer, maps in self.maps.items()}
+        count = next(iter(counts.values()))
+        if len(set(counts.values())) > 1:
+            raise ShapeError(f"The layers hold {counts} images; expected the same in each.")
+        if self.labels is not None and len(self.labels) != count:
+            raise ShapeError(f"{len(self.labels)} labels for {count} images; expected one an image.")
+        if not len(self.identifiers):
+            object.__setattr__(self, "identifiers", tuple(str(index) for index in range(count)))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers."""
+        return tuple(self.maps)
+
+    @property
+    def predicted(self) -> NDArray[np.int64] | None:
+        """(image) int64: the category of the largest logit; None without logits."""
+        return None if self.logits is None else np.asarray(self.logits.argmax(CATEGORY).values, dtype=np.int64)
+
+    def dataset(self, layer: str) -> xr.Dataset:
+        """Maps and pooled values of one layer.
+
+        Args:
+            layer: its name.
+
+        Returns:
+            ``maps`` (image, ...), ``max`` and ``mean`` (image, unit).
+
+        Raises:
+            UnknownNameError: no such layer.
+        """
+        if layer not in self.maps:
+            raise unknown_name("layer", layer, self.maps)
+        maps = self.maps[layer].assign_coords({IMAGE: strings(self.identifiers)})
+        positions = [dim for dim in maps.dims if dim not in (IMAGE, UNIT)]
+        pooled = {"max": maps.max(positions), "mean": maps.mean(positions)}
+        return xr.Dataset({"maps": maps, **pooled}, attrs=dict(self.attrs))
+
+    def quantile(self, layer: str, q: float) -> xr.DataArray:
+        """Quantile of each unit over all images and positions.
+
+        Args:
+            layer: its name.
+            q: in [0, 1].
+
+        Returns:
+            (unit) float64.
+        """
+        return _quantile(self, layer, q)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some images of other activations, in the order given: a coreset, one half of a split, one category."""
+
+    source: Activations
+    indices: NDArray[np.int64]
+
+    @property
+    def layers(self) -> Any:
+        """Names of the layers."""
+        return self.source.layers
+
+    @property
+    def identifiers(self) -> Sequence[str]:
+        """Identifiers of the chosen images."""
+        names = self.source.identifiers
+        return [str(names[int(index)]) for index in self.indices]
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return tuple(self.source.categories)
+
+    @property
+    def label_categories(self) -> tuple[str, ...]:
+        """Names of the categories that the labels count."""
+        return label_categories(self.source)
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """(image) int64, or None."""
+        labels = self.source.labels
+        return None if labels is None else np.asarray(labels)[self.indices]
+
+    @property
+    def predicted(self) -> NDArray[np.int64] | None:
+        """(image) int64, or None."""
+        predicted = self.source.predicted
+        return None if predicted is None else np.asarray(predicted)[self.indices]
+
+    @property
+    def logits(self) -> xr.DataArray | None:
+        """(image, category), or None."""
+        logits = self.source.logits
+        return None if logits is None else logits.isel({IMAGE: self.indices})
+
+    def dataset(self, layer: str) -> xr.Dataset:
+        """As the source's, of the chosen images.
+
+        Args:
+            layer: its name.
+
+        Returns:
+            ``maps`` (image, ...), and what else the source has by image.
+        """
+        return self.source.dataset(layer).isel({IMAGE: self.indices})
+
+    def quantile(self, layer: str, q: float) -> xr.DataArray:
+        """Quantile of each unit over the chosen images and all positions.
+
+        Args:
+            layer: its name.
+            q: in [0, 1].
+
+        Returns:
+            (unit) float64.
+        """
+        return _quantile(self, layer, q)
+
+
+def select(source: Activations, indices: Any) -> Selection:
+    """Some images of a store, as a store of their own; nothing is read or copied yet.
+
+    Args:
+        source: an activation store.
+        indices: (image) positions in the store, in the wanted order.
+
+    Returns:
+        The selection.
+
+    Raises:
+        InputError: no index, or one out of range.
+        DtypeError: indices that are not integers.
+    """
+    chosen = check_array(indices, name="indices", dims=(IMAGE,), kinds="iu").astype(np.int64)
+    count = len(source.identifiers)
+    if chosen.min() < 0 or chosen.max() >= count:
+        raise InputError(f"indices reach from {chosen.min()} to {chosen.max()}; expected within the {count} images.")
+    if isinstance(source, Selection):
+        return Selection(source.source, source.indices[chosen])
+    return Selection(source, chosen)
+
+
+def observe(
+    model: ImageModel, images: Any, *, layers: str | Sequence[str], labels: Any = None, batch_size: int = 64
+) -> MemoryActivations:
+    """Run a network over a few images and keep what its layers give in memory.
+
+    For more images than fit into memory, use ``ActivationStore.extract``.
+
+    Args:
+        model: the model.
+        images: anything that ``model.prepare`` takes.
+        layers: names of layers, see ``model.layers``.
+        labels: one integer an image, -1 for none.
+        batch_size: images a forward pass.
+
+    Returns:
+        The activations, float32.
+
+    Raises:
+        UnknownNameError: no such layer.
+        InputError: the images cannot be used.
+    """
+    import torch
+
+    from workbench.models import capture
+    from workbench.store.naming import dimension_names
+
+    modules = dict(model.module.named_modules())
+
+    chosen = [layers] if isinstance(layers, str) else list(layers)
+    shapes = {layer: model.check_layer(layer) for layer in chosen}
+    names: list[str] = []
+    kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in chosen}
+    logits: list[NDArray[np.float32]] = []
+    with torch.inference_mode():
+        for identifiers, inputs in model.batches(images, batch_size=batch_size):
+            with capture(model, chosen) as found:
+                logits.append(model.logits(inputs).float().cpu().numpy())
+            names += identifiers
+            for layer in chosen:
+                kept[layer].append(found[layer].float().cpu().numpy())
+    maps = {
+        layer: xr.DataArray(
+            np.concatenate(kept[layer]),
+            dims=(IMAGE, *dimension_names(shapes[layer], module=modules.get(layer.rpartition(":")[0] or layer))),
+        )
+        for layer in chosen
+    }
+    return MemoryActivations(
+        maps,
+        tuple(model.category_names(logits[0].shape[1])),
+        None if labels is None else check_array(labels, name="labels", dims=(IMAGE,), kinds="iu").astype(np.int64),
+        xr.DataArray(np.concatenate(logits), dims=(IMAGE, CATEGORY)),
+        names,
+        {"model": model.name, "weights_hash": model.weights_hash},
+    )
+
+
+def chosen_layers(source: Activations, layers: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The layers asked for, all where none was named.
+
+    Args:
+        source: the activations.
+        layers: one name, several, or None.
+
+    Returns:
+        The names.
+
+    Raises:
+        UnknownNameError: a layer that is not there.
+    """
+    known = [str(layer) for layer in source.layers]
+    asked = known if layers is None else [layers] if isinstance(layers, str) else list(layers)
+    for layer in asked:
+        if layer not in known:
+            raise unknown_name("layer", layer, known, hint="Only layers that were extracted can be interpreted.")
+    return tuple(asked)
+
+
+def one_layer(source: Activations, layer: str | None) -> str:
+    """The layer asked for, or the only one.
+
+    Args:
+        source: the activations.
+        layer: its name, or None where there is but one.
+
+    Returns:
+        The name.
+
+    Raises:
+        UnknownNameError: no such layer.
+        InputError: no layer was named and there are several.
+    """
+    found = chosen_layers(source, layer)
+    if len(found) > 1:
+        raise InputError(f"There are {len(found)} layers: {', '.join(found)}. Say which with layer=.")
+    return found[0]
+
+
+def unit_coordinates(layer: str, count: int) -> dict[str, Any]:
+    """Coordinates of the units of a layer: ``unit`` ("layer:index"), ``layer`` and ``index``."""
+    return {
+        UNIT: strings(f"{layer}:{index}" for index in range(count)),
+        "layer": (UNIT, strings([layer] * count)),
+        "index": (UNIT, np.arange(count)),
+    }
+
+
+def map_blocks(
+    source: Activations, layer: str, *, indices: NDArray[np.int64] | None = None
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """The maps of a layer, some images at a time, so that memory stays bounded.
+
+    Args:
+        source: the activations.
+        layer: the layer's name; it must have units.
+        indices: which images; all where omitted.
+
+    Yields:
+        The images' indices, and their maps (image, unit, position) float32: y and x, or tokens, in one axis.
+
+    Raises:
+        InputError: a layer without units.
+        NotFiniteError: NaN or infinity; the image is named.
+    """
+    maps = unit_maps(source, layer)
+    wanted = np.arange(maps.sizes[IMAGE]) if indices is None else indices
+    per_image = max(1, int(np.prod(maps.shape[1:])) * 4)
+    step = max(1, min(len(wanted), BLOCK_BYTES // per_image))
+    for start in range(0, len(wanted), step):
+        part = wanted[start : start + step]
+        consecutive = len(part) == part[-1] - part[0] + 1 and bool((np.diff(part) == 1).all())
+        key: Any = slice(int(part[0]), int(part[-1]) + 1) if consecutive else part
+        values = np.asarray(maps.isel({IMAGE: key}).values, dtype=np.float32)
+        values = values.reshape(len(part), maps.sizes[UNIT], -1)
+        if not np.isfinite(values).all():
+            bad = int(np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))[0])
+            raise NotFiniteError(
+                f"layer {layer!r} holds NaN or infinity in image {source.identifiers[int(part[bad])]!r}. "
+                "Repair the image or the network, or leave the image out (interpret.select)."
+            )
+        yield part, values
+
+
+def unit_maps(source: Activations, layer: str) -> xr.DataArray:
+    """The maps of a layer with its units first, not read yet: (image, unit, ...).
+
+    Args:
+        source: the activations.
+        layer: the layer's name.
+
+    Returns:
+        (image, unit, ...).
+
+    Raises:
+        InputError: a layer without units.
+    """
+    maps = source.dataset(layer)["maps"]
+    if UNIT not in maps.dims:
+        raise InputError(f"layer {layer!r} has the dimensions {maps.dims}: no 'unit'. Choose another layer.")
+    return maps.transpose(IMAGE, UNIT, ...)
+
+
+def grid(source: Activations, layer: str) -> tuple[int, int]:
+    """(y, x) size of a layer's maps.
+
+    Raises:
+        InputError: a layer whose maps are no pictures.
+    """
+    maps = unit_maps(source, layer)
+    if maps.dims != (IMAGE, UNIT, Y, X):
+        raise InputError(
+            f"layer {layer!r} has the dimensions {maps.dims}; expected (image, unit, y, x). "
+            "Choose a convolutional layer."
+        )
+    return maps.sizes[Y], maps.sizes[X]
+
+
+def label_categories(source: Activations) -> tuple[str, ...]:
+    """Names of the categories that the labels count: those of the data where known, else the network's."""
+    named = getattr(source, "label_categories", ()) or source.categories
+    return tuple(str(name) for name in named)
+
+
+def category_of_images(source: Activations, labels: Any) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """To which category each image belongs.
+
+    Args:
+        source: the activations.
+        labels: ``"predicted"``, ``"true"``, or one integer an image (-1: none).
+
+    Returns:
+        (image) int64, -1 for none, and the names of the categories.
+
+    Raises:
+        InputError: labels that the activations lack, that are out of range, or that name one category only.
+        ShapeError: another number of labels than images.
+    """
+    names = tuple(str(name) for name in source.categories)
+    if isinstance(labels, str):
+        if labels not in ("predicted", "true"):
+            raise InputError(f"labels is {labels!r}; expected 'predicted', 'true', or one integer an image.")
+        found = source.predicted if labels == "predicted" else source.labels
+        if found is None or (np.asarray(found) < 0).all():
+            raise InputError(
+                f"These activations have no {labels} labels. Pass labels= to the method, one integer an image"
+                + (", or use labels='predicted'." if labels == "true" else ".")
+            )
+        names = label_categories(source) if labels == "true" else names
+    else:
+        found = labels
+    array = check_array(found, name="labels", dims=(IMAGE,), kinds="iu").astype(np.int64)
+    if len(array) != len(source.identifiers):
+        raise ShapeError(f"{len(array)} labels for {len(source.identifiers)} images; expected one an image.")
+    names = names or tuple(str(index) for index in range(int(array.max()) + 1))
+    if array.max() >= len(names):
+        raise InputError(f"labels reach {array.max()}, but there are {len(names)} categories.")
+    present = np.unique(array[array >= 0])
+    if len(present) < 2:
+        which = names[present[0]] if len(present) else "none"
+        raise InputError(
+            f"All labelled images belong to one category ({which}); a unit can only be relevant for a category "
+            "against others. Add images of another category."
+        )
+    return array, names
+
+
+def _quantile(source: Activations, layer: str, q: float) -> xr.DataArray:
+    if not 0 <= q <= 1:
+        raise InputError(f"q is {q}; expected between 0 and 1.")
+    maps = unit_maps(source, layer)
+    units = maps.sizes[UNIT]
+
+    def chunks() -> Iterator[NDArray[np.float32]]:
+        for _, values in map_blocks(source, layer):
+            yield np.moveaxis(values, 0, 1).reshape(units, -1)
+
+    values = streamed_quantiles(chunks, np.array([q]), units=units, count=maps.size // units, dtype="float32")[0]
+    return xr.DataArray(values, dims=UNIT, name="quantile")
