@@ -186,7 +186,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Decode one image file.
 
     Args:
-        path: any format that Pillow reads. Greyscale and palette images become RGB; an alpha channel is dropped.
+        path: any format that Pillow reads. Greyscale and palette images become RGB; an alpha channel is dropped;
+            16 bits become 8 by division.
 
     Returns:
         (y, x, channel) uint8, RGB.
@@ -194,10 +195,16 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         MissingFileError: there is no such file.
         DamagedFileError: the file cannot be decoded to its end.
+        DtypeError: it holds 32-bit numbers, whose range is not known.
     """
     path = Path(path)
     try:
         with Image.open(path) as picture:
+            if picture.mode in ("I", "F"):
+                raise DtypeError(f"{path} holds 32-bit numbers, whose black and white are not known. Convert it first.")
+            if picture.mode.startswith("I;16"):  # Pillow would clip at 255, which leaves white
+                grey = (np.asarray(picture) // 257).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=2)
             return np.asarray(picture.convert("RGB"))
     except FileNotFoundError:
         raise MissingFileError(f"There is no image file {path}. Check the path.") from None
