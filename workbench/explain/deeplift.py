@@ -81,6 +81,22 @@ def _max_pool(
         return torch.where(difference.abs() < eps, grad_input, total / difference)
 
 
+def _separated(network: ScoreModule) -> ScoreModule:
+    """Give each nonlinearity an input tensor of its own.
+
+    captum replaces the gradient of that tensor. Where another layer reads the tensor too (a skip connection), or a
+    nonlinearity made it (an activation before pooling), it would replace theirs or come too late for them.
+    """
+
+    def own(_module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(argument.clone() for argument in arguments)
+
+    for part in network.modules():
+        if type(part) in _RULES or type(part) in SUPPORTED_NON_LINEAR:
+            part.register_forward_pre_hook(own)
+    return network
+
+
 _RULES: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
     **dict.fromkeys(_ELEMENTWISE, nonlinear),
     nn.MaxPool2d: _max_pool,
@@ -150,7 +166,7 @@ def deeplift(
         return found
 
     with Meter(2 * len(question), progress=progress, stop=stop, label="DeepLIFT") as meter:
-        network = ScoreModule(model, question.score, meter, unshared(model, question.inputs[:1]))
+        network = _separated(ScoreModule(model, question.score, meter, unshared(model, question.inputs[:1])))
         # one image at a time: captum's rule for softmax mixes the images of a batch
         found = attribute_all(question, network, 1, attribute, meter)
     return heatmaps(

@@ -55,7 +55,8 @@ class ScoreModule(nn.Module):
         Returns:
             (image, category) float32, or float64 where the model is.
         """
-        logits = self._model.logits(inputs)
+        # captum's noise and interpolation promote half precision
+        logits = self._model.logits(inputs.to(self._model.dtype))
         self._meter.advance(len(inputs))
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         scores: torch.Tensor = self.softmax(wide) if self._score == "probability" else wide

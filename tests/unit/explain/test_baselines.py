@@ -1,0 +1,85 @@
+"""Baselines are what their names say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from workbench import models
+from workbench.errors import DtypeError, NotFiniteError, ShapeError, UnknownNameError
+from workbench.explain import baseline_images, baselines
+from workbench.models import ImageModel, Preprocessing
+
+
+@pytest.fixture
+def model() -> ImageModel:
+    return models.load(nn.Flatten(), preprocessing=Preprocessing(mean=(0.1, 0.2, 0.3), std=0.5))
+
+
+@pytest.fixture
+def inputs() -> torch.Tensor:
+    return torch.randn(2, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", sorted(baselines))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_shape_dtype_and_independence_of_the_batch(
+    name: str, dtype: torch.dtype, model: ImageModel, inputs: torch.Tensor
+) -> None:
+    inputs = inputs.to(dtype)
+    kept = inputs.clone()
+    made = baseline_images(name, inputs, model=model)
+    assert made.shape == inputs.shape
+    assert made.dtype == dtype
+    assert torch.isfinite(made).all()
+    assert torch.equal(inputs, kept)
+    assert torch.equal(made[1:], baseline_images(name, inputs[1:], model=model))
+
+
+def test_zero_and_black(model: ImageModel, inputs: torch.Tensor) -> None:
+    assert baseline_images("zero", inputs, model=model).abs().max() == 0
+    assert model.pictures(baseline_images("black", inputs, model=model)).max() < 1e-6
+
+
+def test_mean_is_each_image_s_own(model: ImageModel, inputs: torch.Tensor) -> None:
+    made = baseline_images("mean", inputs, model=model)
+    torch.testing.assert_close(made[:, :, 3, 4], inputs.mean((2, 3)))
+    assert made.std(dim=(2, 3)).max() < 1e-6
+
+
+def test_blur_keeps_the_mean_and_takes_the_detail(model: ImageModel) -> None:
+    flat = torch.full((1, 3, 16, 20), 0.7)
+    torch.testing.assert_close(baseline_images("blur", flat, model=model), flat)
+    spike = torch.zeros(1, 3, 225, 225)
+    spike[:, :, 112, 112] = 1.0
+    made = baseline_images("blur", spike, model=model)[0, 0]
+    offsets = torch.arange(225.0) - 112
+    variance = float((made.sum(0) * offsets**2).sum() / made.sum())
+    assert variance**0.5 == pytest.approx(10 * 225 / 224, rel=0.01)
+
+
+def test_noise_has_the_image_s_colours_and_range(model: ImageModel) -> None:
+    inputs = (
+        torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) + torch.tensor([0, 5, 9])[:, None, None]
+    )
+    made = baseline_images("noise", inputs, model=model, seed=3)
+    assert torch.equal(made, baseline_images("noise", inputs, model=model, seed=3))
+    assert not torch.equal(made, baseline_images("noise", inputs, model=model, seed=4))
+    np.testing.assert_allclose(made.mean((2, 3)), inputs.mean((2, 3)), atol=0.02)
+    assert (made.amax((2, 3)) <= inputs.amax((2, 3))).all()
+    assert (made.amin((2, 3)) >= inputs.amin((2, 3))).all()
+
+
+def test_a_baseline_of_one_s_own(model: ImageModel, inputs: torch.Tensor) -> None:
+    own = torch.rand(3, 16, 20)
+    assert torch.equal(baseline_images(own, inputs, model=model)[1], own)
+    with pytest.raises(ShapeError, match=r"\(3, 4, 4\); expected \(2, 3, 16, 20\)"):
+        baseline_images(torch.rand(3, 4, 4), inputs, model=model)
+    with pytest.raises(NotFiniteError, match="baseline holds NaN"):
+        baseline_images(own * torch.nan, inputs, model=model)
+    with pytest.raises(DtypeError, match="baseline is int"):
+        baseline_images(0, inputs, model=model)  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="Did you mean 'blur'"):
+        baseline_images("blurr", inputs, model=model)
