@@ -53,10 +53,10 @@ def card(trained: Trained, content: bytes) -> dict[str, Any]:
         "summary": made.summary,
         "task": made.task,
         "architecture": made.architecture,
-        "architecture_arguments": architecture_arguments(made),
+        "architecture_arguments": _plain(architecture_arguments(made)),
         "categories": list(trained.categories),
         "input_shape": [made.preprocessing["channels"], size, size],
-        "preprocessing": {key: list(v) if isinstance(v, tuple) else v for key, v in made.preprocessing.items()},
+        "preprocessing": _plain(made.preprocessing),
         "seed": made.seed,
         "training": training(made),
         "held_out_seeds": [] if made.task == "digits" else [made.held_out_seed],
@@ -77,6 +77,10 @@ def card(trained: Trained, content: bytes) -> dict[str, Any]:
     }
 
 
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
 def training(made: Recipe) -> dict[str, Any]:
     """What a network was shown, and how it was trained, for its card.
 
@@ -91,7 +95,7 @@ def training(made: Recipe) -> dict[str, Any]:
         "batch_size": made.batch_size,
         "learning_rate": made.learning_rate,
         "weight_decay": made.weight_decay,
-        "optimiser": "AdamW, one-cycle schedule, cross-entropy",
+        "optimiser": "AdamW on cross-entropy, linear rise and cosine fall of the learning rate",
     }
     if made.task == "digits":
         data = "scikit-learn's digits, of which a stratified share (drawn with the seed) is held out"

@@ -29,7 +29,7 @@ class Recipe:
         preprocessing: how a picture becomes its input.
         train_images: how many scenes it is shown (a different picture each).
         epochs: how often it is shown each.
-        learning_rate: the highest of the one-cycle schedule.
+        learning_rate: the highest of the schedule.
         batch_size: images a step.
         weight_decay: of AdamW.
         seed: of the weights, of the order of the images and of the scenes.
@@ -83,7 +83,7 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
                 "object_confounded",
                 "The object task with a shortcut: a mark in the corner that agrees with the label in almost all of "
                 "the training images. The network has learned the mark.",
-                agreement=0.99,
+                agreement=0.998,
                 epochs=2,
                 bounds={"cue_agrees": (0.95, 1.0), "cue_conflicts": (0.0, 0.60)},
             ),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from workbench.data import scenes
-from workbench.errors import unknown_name
+from workbench.data import digits, scenes
+from workbench.errors import InputError, unknown_name
 from workbench.models import networks
 from workbench.train.classifier import Pictures, Step, fit, predictions
 from workbench.train.recipes import RECIPES, Recipe
@@ -223,17 +223,35 @@ def _scenes(made: Recipe, seed: int, count: int, agreement: float | None, proces
 
 
 def _digits(made: Recipe, *, held_out: bool) -> Pictures:
-    from sklearn.datasets import load_digits
+    pixels, labels = _all_digits()
+    kept = held_out_digits(made)
+    indices = kept if held_out else np.setdiff1d(np.arange(len(labels)), kept)
+    return _pictures(made, pixels[indices], labels[indices])
+
+
+def _all_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    found = digits()
+    if found.labels is None:
+        raise InputError("The digits came without labels; expected one an image. Fetch them again.")
+    return found.array, found.labels
+
+
+def held_out_digits(made: Recipe) -> NDArray[np.int64]:
+    """The digits that a network was not shown: a share of each category, drawn with the recipe's seed.
+
+    Args:
+        made: the recipe.
+
+    Returns:
+        (image,) int64, sorted: indices into ``data.digits()``.
+    """
     from sklearn.model_selection import train_test_split
 
-    digits = load_digits()
-    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    labels = digits.target.astype(np.int64)
-    shown, kept = train_test_split(
+    labels = _all_digits()[1]
+    _, kept = train_test_split(
         np.arange(len(labels)), test_size=DIGITS_HELD_OUT, random_state=made.seed, stratify=labels
     )
-    indices = np.sort(kept if held_out else shown)
-    return _pictures(made, pixels[indices], labels[indices])
+    return np.sort(kept).astype(np.int64)
 
 
 def _pictures(made: Recipe, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Pictures:

@@ -204,6 +204,7 @@ def test_light_and_grain(pattern: str) -> None:
 
 
 def test_scenes_need_no_torch() -> None:
-    code = "from workbench.data.scenes import generate; generate('object', 2, size=32); import sys; print('torch' in sys.modules)"
+    draw = "from workbench.data.scenes import generate; generate('object', 2, size=32)"
+    code = f"import sys; {draw}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

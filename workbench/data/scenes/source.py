@@ -255,13 +255,9 @@ def generate(
     if lazy:
         variables = _lazy(source, blocks, masks)
     elif processes == 1 or len(blocks) == 1:
-        variables = _joined([render_block(source, first, last, masks) for first, last in blocks])
+        variables = render_block(source, 0, n, masks)
     else:
-        from joblib import Parallel, delayed
-
-        variables = _joined(
-            Parallel(n_jobs=processes)(delayed(render_block)(source, first, last, masks) for first, last in blocks)
-        )
+        variables = _parallel(source, blocks, masks, processes)
     coordinates = {
         IMAGE: (IMAGE, np.array(source.identifiers[:])),
         CHANNEL: (CHANNEL, ["red", "green", "blue"]),
@@ -358,10 +354,29 @@ def _write_factors(arrays: dict[str, NDArray[Any]], row: int, rendering: Renderi
                     arrays["relation_holds"][row, RELATIONS.index(relation), number, other] = True
 
 
-def _joined(blocks: Sequence[Variables]) -> Variables:
-    if len(blocks) == 1:
-        return blocks[0]
-    return {name: (dims, np.concatenate([block[name][1] for block in blocks])) for name, (dims, _) in blocks[0].items()}
+def _parallel(source: SceneSource, blocks: Sequence[tuple[int, int]], masks: bool, processes: int) -> Variables:
+    """Render blocks in several processes; masks travel as bits."""
+    from joblib import Parallel, delayed
+
+    variables = _empty(source, masks)
+    made = Parallel(n_jobs=processes, return_as="generator")(
+        delayed(_packed_block)(source, first, last, masks) for first, last in blocks
+    )
+    for (first, last), packed in zip(blocks, made, strict=True):
+        for name, (_, array) in variables.items():
+            part = packed[name]
+            if array.dtype == np.bool_ and array.size:
+                part = np.unpackbits(part, axis=-1, count=array.shape[-1]).view(np.bool_)
+            array[first:last] = part
+    return variables
+
+
+def _packed_block(source: SceneSource, first: int, last: int, masks: bool) -> dict[str, NDArray[Any]]:
+    made = render_block(source, first, last, masks)
+    return {
+        name: np.packbits(array, axis=-1) if array.dtype == np.bool_ and array.size else array
+        for name, (_, array) in made.items()
+    }
 
 
 def _lazy(source: SceneSource, blocks: Sequence[tuple[int, int]], masks: bool) -> dict[str, Any]:
