@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from workbench.errors import DamagedFileError, UnsafeArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _CHUNK = 1 << 20
@@ -93,7 +93,14 @@ def safe_member_path(name: str) -> PurePosixPath:
     return path
 
 
-def unpack(archive: Path, into: Path, *, limit_size: int, limit_files: int = 2_000_000) -> Unpacked:
+def unpack(
+    archive: Path,
+    into: Path,
+    *,
+    limit_size: int,
+    limit_files: int = 2_000_000,
+    written: Callable[[int], object] | None = None,
+) -> Unpacked:
     """Unpack a ZIP or tar archive, files and folders only.
 
     What the archive says of its sizes is not believed: bytes are counted as they are written. Owners, permissions
@@ -104,6 +111,7 @@ def unpack(archive: Path, into: Path, *, limit_size: int, limit_files: int = 2_0
         into: the folder; made where it does not exist. A file in it is never overwritten.
         limit_size: the most bytes that may be written.
         limit_files: the most members.
+        written: called with the bytes of each file after it was written.
 
     Returns:
         What was written.
@@ -115,7 +123,7 @@ def unpack(archive: Path, into: Path, *, limit_size: int, limit_files: int = 2_0
     into.mkdir(parents=True, exist_ok=True)
     members = _zip_members if archive.name.lower().endswith(".zip") else _tar_members
     count, size = 0, 0
-    written: set[PurePosixPath] = set()
+    seen: set[PurePosixPath] = set()
     try:
         for member in members(archive):
             count += 1
@@ -126,15 +134,18 @@ def unpack(archive: Path, into: Path, *, limit_size: int, limit_files: int = 2_0
                     (into / safe_member_path(member.name)).mkdir(parents=True, exist_ok=True)
                 continue
             target = safe_member_path(member.name)
-            if target in written:
+            if target in seen:
                 raise UnsafeArchiveError(f"{archive} holds {member.name!r} twice; which one is meant cannot be known.")
-            written.add(target)
-            size += _write(member.content, into / target, archive, limit_size - size, limit_size)
+            seen.add(target)
+            added = _write(member.content, into / target, archive, limit_size - size, limit_size)
+            size += added
+            if written is not None:
+                written(added)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UnsafeArchiveError(
             f"{archive} holds a file and a folder, or two different files, at the same place ({error.filename})."
         ) from error
-    return Unpacked(len(written), size)
+    return Unpacked(len(seen), size)
 
 
 def _write(content: IO[bytes], target: Path, archive: Path, allowed: int, limit: int) -> int:

@@ -148,7 +148,15 @@ def parse_manifest(document: Mapping[str, Any], *, origin: str = "manifest") -> 
     Raises:
         ManifestError: a field is missing or malformed; the message names it.
     """
-    name = _text(document, "name", origin)
+    name, package = _text(document, "name", origin), document.get("wb:package")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ManifestError(
+            f"{origin}: 'name' is {name!r}; expected letters, digits, '_', '.' and '-' (it names a folder)."
+        )
+    if package is not None and not re.fullmatch(r"\w+(/[\w-]+)*", str(package)):
+        raise ManifestError(
+            f"{origin}: 'wb:package' is {package!r}; expected a package and folders, as in 'skimage/data'."
+        )
     licences = [_licence(item, origin) for item in _list(document.get("license"))]
     generated = document.get("prov:wasGeneratedBy")
     objects = [item for item in _list(document.get("distribution")) if "FileObject" in str(item.get("@type"))]
@@ -165,8 +173,8 @@ def parse_manifest(document: Mapping[str, Any], *, origin: str = "manifest") -> 
         licence_url=next((address for _, address in licences if address), ""),
         citation=_text(document, "citeAs", origin),
         url=str(document.get("url", "")),
-        folder=str(document.get("wb:folder", name)),
-        package=document.get("wb:package"),
+        folder=_inside(str(document.get("wb:folder", name)), origin),
+        package=package,
         generated=generated,
         files=files,
         hash=document_hash(document),
@@ -202,11 +210,7 @@ def _read(path: Path) -> Manifest:
 
 
 def _file(item: Mapping[str, Any], origin: str) -> ManifestFile:
-    name = _text(item, "name", origin)
-    try:
-        name = safe_member_path(name).as_posix()
-    except UnsafeArchiveError as error:
-        raise ManifestError(f"{origin}: {error}") from error
+    name = _inside(_text(item, "name", origin), origin)
     url = item.get("contentUrl")
     if url is not None and "://" not in str(url):
         raise ManifestError(f"{origin}: contentUrl of {name!r} is {url!r}; expected an address such as https://...")
@@ -222,6 +226,16 @@ def _file(item: Mapping[str, Any], origin: str) -> ManifestFile:
         sha256=_hash(item, "sha256", name, origin),
         md5=_hash(item, "md5", name, origin),
     )
+
+
+def _inside(name: str, origin: str) -> str:
+    """A path that stays inside its folder; "." is the folder itself."""
+    if name == ".":
+        return name
+    try:
+        return safe_member_path(name).as_posix()
+    except UnsafeArchiveError as error:
+        raise ManifestError(f"{origin}: {error}") from error
 
 
 def _hash(item: Mapping[str, Any], algorithm: str, name: str, origin: str) -> str | None:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Verify = Literal["changed", "always"]
-_HASHING_WORTH_A_BAR = 200_000_000
+_WORTH_A_BAR = 200_000_000  # bytes
+_STAGING = "unpacking-"
 
 
 def fetch(
@@ -87,7 +88,7 @@ def fetch(
         _verify(data, places, always=verify == "always", progress=progress)
         archives = [file for file in data.files if file.is_archive]
         if archives:
-            _unpack(data, [places[file.name] for file in archives], home, unpack_limit, again=verify == "always")
+            _unpack(data, places, home, unpack_limit, again=verify == "always", progress=progress)
     _show_terms(data)
     if data.file is not None:
         return places[data.file.name] / data.file.name
@@ -238,28 +239,32 @@ def _set_aside(path: Path, *, inside: Path) -> str:
     return f" It was kept as {kept}; fetch again for another copy."
 
 
-def _unpack(data: Manifest, roots: list[Path], home: Path, limit: int, *, again: bool) -> None:
+def _unpack(data: Manifest, places: Mapping[str, Path], home: Path, limit: int, *, again: bool, progress: bool) -> None:
     """Unpack the archives into ``home / "unpacked"``: all of it or nothing."""
+    from tqdm import tqdm
+
     archives = [file for file in data.files if file.is_archive]
     digests = {file.name: file.digest or trusted_hashes(data.name)[file.name]["sha256"] for file in archives}
     record_file, target = home / "unpacked.json", home / "unpacked"
     if not again and target.is_dir() and read_record(record_file).get("archives") == digests:
         return
     make_folder(home)
-    staging = Path(tempfile.mkdtemp(prefix="unpacking-", dir=home))
+    for left_over in home.glob(f"{_STAGING}*"):  # by a process that was killed; the lock says that none is at work
+        shutil.rmtree(left_over)
+    staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=home))
+    quiet = not progress or sum((places[file.name] / file.name).stat().st_size for file in archives) < _WORTH_A_BAR
     try:
         left = limit
-        for file, root in zip(archives, roots, strict=True):
-            left -= unpack(root / file.name, staging, limit_size=left).size
+        with tqdm(desc=f"{data.name}: unpacking", unit="B", unit_scale=True, leave=False, disable=quiet) as bar:
+            for file in archives:
+                left -= unpack(places[file.name] / file.name, staging, limit_size=left, written=bar.update).size
         if target.exists():
             previous = Path(tempfile.mkdtemp(prefix="unpacked-before-", dir=home))
             target.rename(previous / "unpacked")
         staging.rename(target)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise DiskSpaceError(
-                f"The disk is full: {data.name!r} does not fit into {home}. Free some space."
-            ) from error
+            raise DiskSpaceError(f"The disk is full: {data.name!r} does not fit into {home}.") from error
         raise
     finally:
         if staging.exists():
@@ -274,7 +279,7 @@ def _show_terms(data: Manifest) -> None:
 
 
 def _with_bar(files: list[ManifestFile], label: str, progress: bool) -> Iterable[ManifestFile]:
-    if not progress or sum(file.size or 0 for file in files) < _HASHING_WORTH_A_BAR:
+    if not progress or sum(file.size or 0 for file in files) < _WORTH_A_BAR:
         return files
     from tqdm import tqdm
 

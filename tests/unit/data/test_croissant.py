@@ -171,6 +171,11 @@ def test_a_manifest_of_ones_own_is_read_by_path(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"name": ""}, "'name'"),
+        ({"name": "../x"}, "it names a folder"),
+        ({"name": ".x"}, "it names a folder"),
+        ({"wb:folder": "../x"}, "climbs out"),
+        ({"wb:package": "os.path"}, "a package and folders"),
+        ({"wb:package": "skimage/../.."}, "a package and folders"),
         ({"citeAs": None}, "'citeAs'"),
         ({"description": 3}, "'description'"),
         ({"distribution": []}, "lists no file"),

@@ -388,6 +388,15 @@ def test_an_archive_that_tries_to_escape_leaves_nothing(own_mirror: Path, cache:
     assert not list((cache / "arc").iterdir())
 
 
+def test_what_a_killed_process_left_behind_is_cleared(own_mirror: Path, cache: Path, make_manifest: Any) -> None:
+    content = zipped(x=b"one")
+    put(own_mirror / "arc", "a.zip", content)
+    put(cache / "arc" / "unpacking-abc", "half", b"of a file")
+    found = data.fetch(make_manifest("arc", {"a.zip": content}))
+    assert [item.name for item in found.iterdir()] == ["x"]
+    assert sorted(item.name for item in (cache / "arc").iterdir()) == ["unpacked", "unpacked.json"]
+
+
 def test_the_unpack_limit_counts_all_archives(own_mirror: Path, cache: Path, make_manifest: Any) -> None:
     contents = {"a.zip": zipped(x=bytes(600)), "b.zip": zipped(y=bytes(600))}
     for name, content in contents.items():
