@@ -19,7 +19,7 @@ DISTRACTORS = 10
 
 
 class PlantedNetwork(nn.Module):
-    """Units 0 to 2 see red, green and blue, 3 to 5 cyan, magenta and yellow; the others see white, whatever the label."""
+    """Units 0 to 2 see red, green and blue, 3 to 5 cyan, magenta and yellow; the others see white, in any category."""
 
     def __init__(self) -> None:
         super().__init__()
