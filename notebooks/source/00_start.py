@@ -257,6 +257,7 @@ networks = {name: models.load(name) for name in ("scenes_object", "scenes_object
 heats = {name: explain.occlusion(network, marked, patch=16, stride=8) for name, network in networks.items()}
 mark_masks = np.stack([picture.masks["watermark"] for picture in marked])
 
+print(f"The mark covers {mark_masks.mean():.1%} of a picture.")
 for name, network in networks.items():
     print(f"{name}: {(network.predict(marked).predicted.values == marked.labels).mean():.0%} right")
 view.heatmaps(
@@ -292,25 +293,23 @@ print({name: f"{share:.0%}" for name, share in shares.items()})
 # ## 4. The same on real handwriting
 #
 # Nothing above knew about scenes. Here are scikit-learn's digits, written by people on paper, and the network that
-# was trained on them. Eight by eight pixels are few, so patches of two pixels are enough.
+# was trained on others of them. Eight by eight pixels are few, so patches of two pixels are enough. Ink is bright
+# here, and paper is dark.
 
 # %%
 digits = data.digits()
 digit_model = models.load("digits")
 some = data.Subset(digits, np.arange(1500, 1506))
-digit_predictions = digit_model.predict(some)
+view.images(digit_model.pictures(digit_model.prepare(some)), titles=[f"meant as {label}" for label in some.labels])
+
+# %%
+said = [digit_model.categories[number] for number in digit_model.predict(some).predicted.values]
 digit_heat = explain.occlusion(digit_model, some, patch=2, stride=1)
-view.heatmaps(
-    digit_heat,
-    digit_model.pictures(digit_model.prepare(some)),
-    titles=[f"evidence for {digit_model.categories[number]}" for number in digit_predictions.predicted.values],
-    shared_scale=False,
-    columns=3,
-)
+view.heatmaps(digit_heat, titles=[f"evidence for {digit}" for digit in said], shared_scale=False, columns=3)
 
 # %% [markdown]
-# White paper can be evidence too: a 0 is a 0 because nothing is written in its middle. A method that paints only what
-# *is* there would not show that.
+# Blank paper can be evidence too: look for red where nothing is written. A patch there would be ink to the network,
+# and ink there would make another digit. A method that paints only what *is* there could not show that.
 
 # %%
 digit_layer = "layer3"
