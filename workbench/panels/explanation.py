@@ -19,7 +19,7 @@ from workbench.errors import InputError, UnknownNameError, unknown_name
 from workbench.explain import Progress, explainers
 from workbench.models import ImageModel, load
 from workbench.panels.gallery import Gallery
-from workbench.panels.method_controls import MethodControls, checked, defaults
+from workbench.panels.method_controls import MethodControls, checked, defaults, has_layers, map_layers
 from workbench.panels.parts import Cache, Choice, Panel, Range, Toggle, group
 from workbench.panels.words import as_python, time_left
 from workbench.view.heatmap import unit_of
@@ -314,10 +314,12 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
         self.second_choice.offer(list(explainers), titles)
         self.compare_toggle = Toggle(label="Compare with a second method")
         self.method_controls = MethodControls(lambda values: setattr(state, "parameters", values))
-        self.second_controls = MethodControls(lambda values: setattr(state, "second_parameters", values))
+        self.second_controls = MethodControls(
+            lambda values: setattr(state, "second_parameters", values), mark=" (second)"
+        )
         self.opacity_range = Range(label="Opacity", min=0, max=1, step=0.05)
         self.contour_range = Range(label="Outline the highest", min=0, max=50, step=1, unit="%", lowest="none")
-        self.clip_range = Range(label="Values beyond the colours", min=0, max=20, step=0.5, unit="%", lowest="none")
+        self.clip_range = Range(label="Beyond the scale", min=0, max=20, step=0.5, unit="%", lowest="none")
         self._links = {
             "model": self.model_choice, "target": self.target_choice, "method": self.method_choice,
             "second_method": self.second_choice, "compare": self.compare_toggle, "opacity": self.opacity_range,
@@ -338,9 +340,12 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
         model = self.models[state.model]
         values, texts = category_options(model.categories)
         self.target_choice.offer([PREDICTED, *values], ["what the model predicts", *texts])
-        layers = list(model.layers) if model.preprocessing.size else []
-        self.method_controls.show(explainers[state.method].card, state.parameters, layers)
-        self.second_controls.show(explainers[state.second_method].card, state.second_parameters, layers)
+        for controls, method, parameters in (
+            (self.method_controls, state.method, state.parameters),
+            (self.second_controls, state.second_method, state.second_parameters),
+        ):
+            card = explainers[method].card
+            controls.show(card, parameters, map_layers(model) if has_layers(card) else ())
         for control in (self.second_choice, self.second_controls.widget):
             control.layout.display = "" if state.compare else "none"
         for trait, control in self._links.items():

@@ -11,6 +11,7 @@ from workbench.panels.parts import Choice, Range, Toggle, column
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from workbench.models import ImageModel
     from workbench.registry import Card
 
 AUTOMATIC = "automatic"
@@ -48,19 +49,32 @@ def checked(card: Card, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {**defaults(card), **parameters}
 
 
+def has_layers(card: Card) -> bool:
+    """Whether a parameter of the card names a layer of the model."""
+    return any(entry[0] == "layer" for entry in card.parameters.values())
+
+
+def map_layers(model: ImageModel) -> list[str]:
+    """The layers of a model that give maps, (unit, y, x) an image; none where its input size is not known."""
+    if model.preprocessing.size is None:
+        return []
+    return [name for name, shape in model.layers.items() if len(shape) == 3]
+
+
 class MethodControls:
     """One control a parameter of the method that is shown.
 
     Args:
         changed: called with all parameters when a person changes one.
+        mark: follows the name of each parameter, where another method has parameters of the same names.
 
     Attributes:
         widget: the controls, one below the other.
         controls: parameter name to control.
     """
 
-    def __init__(self, changed: Callable[[dict[str, Any]], None]) -> None:
-        self._changed = changed
+    def __init__(self, changed: Callable[[dict[str, Any]], None], *, mark: str = "") -> None:
+        self._changed, self._mark = changed, mark
         self._card: Card | None = None
         self._quiet = False
         self.controls: dict[str, Any] = {}
@@ -78,7 +92,9 @@ class MethodControls:
         try:
             if card is not self._card:
                 self._card = card
-                self.controls = {name: make(name, entry, layers) for name, entry in card.parameters.items()}
+                self.controls = {
+                    name: make(name, entry, layers, mark=self._mark) for name, entry in card.parameters.items()
+                }
                 self.widget.children = tuple(self.controls.values())
                 for control in self.controls.values():
                     control.observe(self._collect, "value")
@@ -93,13 +109,14 @@ class MethodControls:
             self._changed({name: _value(control, entries[name]) for name, control in self.controls.items()})
 
 
-def make(name: str, entry: tuple[Any, ...], layers: Sequence[str] = ()) -> Any:
+def make(name: str, entry: tuple[Any, ...], layers: Sequence[str] = (), *, mark: str = "") -> Any:
     """The control for one parameter.
 
     Args:
         name: of the parameter.
         entry: from the card: kind, default, and limits or choices.
         layers: what the kind ``"layer"`` offers.
+        mark: follows the label.
 
     Returns:
         The control.
@@ -108,7 +125,7 @@ def make(name: str, entry: tuple[Any, ...], layers: Sequence[str] = ()) -> Any:
         InputError: a kind that no control is known for.
     """
     kind, default, *limits = entry
-    label = name.replace("_", " ").capitalize()
+    label = name.replace("_", " ").capitalize() + mark
     match kind:
         case "int":
             low, high = limits

@@ -58,7 +58,7 @@ class Panel(ABC, Generic[State, Request]):
         self._result: xr.Dataset | None = None
         self._picture: Picture | None = None
         self._last_partial = 0.0
-        self._started = False
+        self._started = self._working = False
         self._computing, self._drawing = Worker(), Worker()
         self.picture_box = PictureBox()
         self.progress = ProgressBar(self.stop)
@@ -247,7 +247,7 @@ class Panel(ABC, Generic[State, Request]):
         began = time.monotonic()
         self.error, self._last_partial = None, began
         self.message.show(None)
-        self.picture_box.busy = True
+        self._working = self.picture_box.busy = True
         self.progress.show(-1, "Working \N{HORIZONTAL ELLIPSIS}", running=True)
         partial: list[xr.Dataset] = []
 
@@ -271,7 +271,7 @@ class Panel(ABC, Generic[State, Request]):
             return
         if ticket.superseded:
             return
-        self._result = result
+        self._result, self._working = result, False
         self.computed(result)
         self._drawing.submit(self._draw)
         self.progress.show(1, f"Done in {time.monotonic() - began:.1f} s", running=False)
@@ -283,15 +283,15 @@ class Panel(ABC, Generic[State, Request]):
             self._drawing.submit(self._draw)
 
     def _interrupted(self, partial: list[xr.Dataset]) -> None:
-        self._result = partial[0] if partial else None
+        self._result, self._working = partial[0] if partial else None, False
         kept = "Stopped. The picture shows what was known by then." if partial else "Stopped."
         self.progress.show(self.progress.fraction, kept, running=False)
-        self.picture_box.busy = False
+        self.picture_box.busy = bool(partial)
         if partial:
             self._drawing.submit(self._draw)
 
     def _fail(self, error: BaseException) -> None:
-        self.error = error
+        self.error, self._working = error, False
         self.message.show(error)
         self.progress.show(0, "", running=False)
         self.picture_box.busy = False
@@ -311,5 +311,5 @@ class Panel(ABC, Generic[State, Request]):
             self._fail(error)
             return
         self._picture = picture
-        self.picture_box.busy = self._computing.busy
+        self.picture_box.busy = self._working
         self.actions.ready = True

@@ -2,7 +2,7 @@ function render({ model, el, signal }) {
   const bar = make("progress", { max: 1 });
   const said = make("span", { className: "workbench-said" });
   const stop = make("button", { type: "button", textContent: "Stop" });
-  el.append(make("div", { className: "workbench-progress" }, [bar, said, stop]));
+  el.append(make("div", { className: "workbench-progress" }, [bar, stop, said]));
   shield(el);
   follow(model, signal, ["label"], () => bar.setAttribute("aria-label", model.get("label")));
   follow(model, signal, ["fraction", "text", "running"], () => {

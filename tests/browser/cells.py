@@ -1,0 +1,53 @@
+"""The small notebooks that the browser opens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A network of its own, so that these tests know nothing of those that ship.
+MODEL = """
+import torch
+from workbench import models
+from workbench.data.scenes import SceneSource
+
+torch.manual_seed(0)
+images = SceneSource("object", 24)
+network = torch.nn.Sequential(
+    torch.nn.Conv2d(3, 8, 5, 4, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(6), torch.nn.Flatten(),
+    torch.nn.Linear(288, len(images.categories)),
+)
+model = models.load(
+    network, name="small", categories=images.categories,
+    preprocessing=models.Preprocessing(resize=64, crop=64, mean=0.5, std=0.25),
+)
+"""
+EXPLANATION = """
+from workbench.panels import ExplanationPanel
+
+explanation = ExplanationPanel(model, images)
+explanation
+"""
+UNITS = """
+import tempfile
+from workbench import ActivationStore
+from workbench.panels import UnitPanel
+
+store = ActivationStore.extract(
+    model, images, layers=["1", "4"], path=tempfile.mkdtemp() + "/small.zarr", progress=False
+)
+units = UnitPanel(store, images)
+units
+"""
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    """Write a notebook of code cells."""
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook = new_notebook(cells=[new_code_cell(cell.strip()) for cell in cells], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, path)
