@@ -29,7 +29,12 @@ def execute(path: Path, *, cell_seconds: int) -> tuple[nbformat.NotebookNode, fl
         The executed notebook, its seconds, and the peak memory of its kernel in MB (None where unknown).
     """
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=cell_seconds, resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(
+        notebook,
+        timeout=cell_seconds,
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],  # the kernel's own warnings would break the lines of progress
+    )
     start = time.perf_counter()
     with client.setup_kernel():
         for number, cell in enumerate(notebook.cells):

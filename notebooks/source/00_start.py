@@ -293,7 +293,7 @@ print({name: f"{share:.0%}" for name, share in shares.items()})
 # ## 4. The same on real handwriting
 #
 # Nothing above knew about scenes. Here are scikit-learn's digits, written by people on paper, and the network that
-# was trained on others of them. Eight by eight pixels are few, so patches of two pixels are enough. Ink is bright
+# was trained on most of them. Eight by eight pixels are few, so patches of two pixels are enough. Ink is bright
 # here, and paper is dark.
 
 # %%
