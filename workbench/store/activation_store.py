@@ -12,7 +12,17 @@ from workbench.arrays import CATEGORY, IMAGE, UNIT
 from workbench.errors import InputError, StoreMismatchError, unknown_name
 from workbench.store.backends import Backend, open_backend
 from workbench.store.opening import State, inspect, refusal
-from workbench.store.plan import BLOCK_BYTES, LayerPlan, Plan, check_batch_size, check_dtype
+from workbench.store.plan import (
+    BLOCK_BYTES,
+    IDENTIFIERS,
+    LABELS,
+    LOGITS,
+    PREDICTED,
+    LayerPlan,
+    Plan,
+    check_batch_size,
+    check_dtype,
+)
 from workbench.store.queries import category_mask, check_unit, image_positions, quantile, top_images, unit_coordinates
 from workbench.store.reader import GuardedStore, open_array
 from workbench.store.verify import VerifyReport, read_plan, verify
@@ -209,6 +219,9 @@ class ActivationStore:
     def check_model(self, model: ImageModel) -> None:
         """Refuse another model than the one that made the store.
 
+        Args:
+            model: the model to compare, by its weights and its preprocessing.
+
         Raises:
             StoreMismatchError: other weights or another preprocessing.
         """
@@ -282,19 +295,19 @@ class ActivationStore:
         """(image) int64 index into ``label_categories``, -1 for none; None where no image has a label."""
         if not self.state.index:
             return None
-        codes = self._variable("label").values
+        codes = self._variable(LABELS).values
         return None if (codes == -1).all() else self._along_images(codes, "label")
 
     @cached_property
     def predicted(self) -> xr.DataArray:
         """(image) int64: the category with the highest logit."""
-        return self._along_images(self._variable("predicted").values, "predicted")
+        return self._along_images(self._variable(PREDICTED).values, "predicted")
 
     @property
     def logits(self) -> xr.DataArray:
         """(image, category) float32, read when it is used."""
         coordinates = {IMAGE: np.array(self.identifiers), CATEGORY: np.array(self.categories)}
-        return xr.DataArray(self._variable("logits"), coords=coordinates, name="logits", attrs=self.provenance)
+        return xr.DataArray(self._variable(LOGITS), coords=coordinates, name="logits", attrs=self.provenance)
 
     def dataset(self, layer: str) -> xr.Dataset:
         """Everything on one layer, read when it is used.
@@ -328,7 +341,7 @@ class ActivationStore:
         if self.labels is not None:
             coordinates["label"] = self.labels.variable
         return xr.Dataset(
-            {**variables, "logits": self._variable("logits")}, coordinates, {**self.provenance, "layer": layer}
+            {**variables, "logits": self._variable(LOGITS)}, coordinates, {**self.provenance, "layer": layer}
         )
 
     # ---------------------------------------------------------------- questions
@@ -437,7 +450,12 @@ class ActivationStore:
         """
         plan, dataset = self._layer(layer), self.dataset(layer)
         chunks = self._dask_chunks(plan)
-        dataset = dataset.assign({name: array.chunk(chunks) for name, array in dataset.data_vars.items()})
+        dataset = dataset.assign(
+            {
+                name: array.chunk({dim: size for dim, size in chunks.items() if dim in array.dims})
+                for name, array in dataset.data_vars.items()
+            }
+        )
         keep = np.ones(len(self), bool)
         if label is not None:
             if self.labels is None:
@@ -467,7 +485,7 @@ class ActivationStore:
     def _all_identifiers(self) -> tuple[str, ...] | None:
         if not self.state.index:
             return None
-        return tuple(str(name) for name in open_array(self._zarr, self._plan.index_arrays["image"]).values)
+        return tuple(str(name) for name in open_array(self._zarr, self._plan.index_arrays[IDENTIFIERS]).values)
 
     def _layer(self, name: str) -> LayerPlan:
         if name not in self.layers:

@@ -132,12 +132,15 @@ class LocalBackend:
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file, by key, without the lock."""
-        found = {}
-        for folder, _, names in os.walk(self.root):
-            base = Path(folder)
-            for name in names:
-                path = base / name
-                found[path.relative_to(self.root).as_posix()] = path.lstat().st_size
+        found: dict[str, int] = {}
+        folders = [(self.root, "")] if self.root.is_dir() else []
+        while folders:
+            folder, prefix = folders.pop()
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((Path(entry.path), f"{prefix}{entry.name}/"))
+                else:
+                    found[prefix + entry.name] = entry.stat(follow_symlinks=False).st_size
         found.pop(LOCK_KEY, None)
         return found
 

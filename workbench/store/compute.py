@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from workbench.arrays import UNIT
 from workbench.errors import DtypeError, NotFiniteError, ShapeError
 from workbench.models import capture
-from workbench.store.plan import Block, LayerPlan, Plan, Span, Task, pooled_dtype
+from workbench.store.plan import LOGITS, PREDICTED, Block, LayerPlan, Plan, Span, Task, pooled_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -84,10 +84,15 @@ def batch_values(model: ImageModel, plan: Plan, inputs: torch.Tensor, *, names: 
     outputs = forward(model, [layer.name for layer in plan.layers], inputs)
     logits = outputs[""].float()
     _check_finite(logits, logits, what="the logits", names=names)
-    values: Values = {"logits": logits.cpu().numpy(), "predicted": logits.argmax(1).cpu().numpy()}
+    values = logit_values(logits)
     for layer in plan.layers:
         values.update(layer_values(layer, outputs[layer.name], dtype=plan.dtype, names=names))
     return values
+
+
+def logit_values(logits: torch.Tensor) -> Values:
+    """Logits, and the category with the highest, by array path."""
+    return {LOGITS: logits.float().cpu().numpy(), PREDICTED: logits.argmax(1).cpu().numpy()}
 
 
 def layer_values(layer: LayerPlan, output: torch.Tensor, *, dtype: str, names: Sequence[str]) -> Values:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 from distributed import as_completed, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.protocol.pickle import dumps, loads
 
 from workbench.store.compute import block_values
 from workbench.store.receipts import receipt_key
@@ -28,12 +27,12 @@ class JobPlugin(WorkerPlugin):
 
     def __init__(self, job: Job) -> None:
         self.name = f"workbench-extract-{job.plan.digest[:16]}"
-        self._payload = cloudpickle.dumps(job)
+        self._payload: bytes = dumps(job)  # type: ignore[no-untyped-call]  # distributed is half typed
         self.job: Job | None = None
 
     def setup(self, worker: Any) -> None:
         """Load the job when the worker starts."""
-        self.job = pickle.loads(self._payload)
+        self.job = loads(self._payload)  # type: ignore[no-untyped-call]  # distributed is half typed
 
 
 class CoordinatorHold:

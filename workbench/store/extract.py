@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-from numcodecs import Zstd
 
 from workbench.errors import DiskSpaceError, StoreDamagedError, StoreError, StoreMismatchError
 from workbench.store.backends import Backend, Lock, is_debris
-from workbench.store.compute import fixed_threads, layer_values, probe
+from workbench.store.compute import fixed_threads, layer_values, logit_values, probe
 from workbench.store.engines import Job, run
-from workbench.store.layout import index_files, metadata_files
+from workbench.store.layout import Encoder, index_files, metadata_files
 from workbench.store.planning import Request, check_request, check_same, make_plan
 from workbench.store.progress import ProgressBar, say, size_text
 from workbench.store.receipts import (
@@ -26,7 +25,7 @@ from workbench.store.receipts import (
     seal_receipt,
 )
 from workbench.store.verify import VerifyReport, read_inventory, read_plan, verify
-from workbench.store.writer import claim_receipt, write_checked
+from workbench.store.writer import claim_receipt, write_all, write_checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,14 +123,13 @@ def complete(
 
 def estimate(plan: Plan, outputs: Mapping[str, torch.Tensor]) -> float:
     """Bytes that one image will take on disk, from how well a few images compress."""
-    codec = Zstd(level=1)
-    total = 0.0
+    count = len(outputs[""])
+    small = replace(plan, images=count, batch_size=count, block_images=count)
+    values = logit_values(outputs[""])
     for layer in plan.layers:
-        names = [str(index) for index in range(len(outputs[layer.name]))]
-        for path, values in layer_values(layer, outputs[layer.name], dtype=plan.dtype, names=names).items():
-            raw = plan.block_arrays[path].bytes_per_image
-            total += raw * min(1.0, len(codec.encode(values)) / max(1, values.nbytes))
-    return total + sum(plan.block_arrays[path].bytes_per_image for path in ("logits", "predicted"))
+        names = [str(index) for index in range(count)]
+        values.update(layer_values(layer, outputs[layer.name], dtype=plan.dtype, names=names))
+    return sum(len(data) for _, data in Encoder(small).shards(small.blocks[0], values)) / count
 
 
 def _refuse_strangers(backend: Backend) -> None:
@@ -200,9 +198,7 @@ def _write_frame(job: Job) -> None:
     """Write what is known before the first forward pass, where it is not there already."""
     backend, plan = job.backend, job.plan
     present = backend.sizes()
-    for key, data in metadata_files(plan).items():
-        if key not in present:
-            write_checked(backend, key, data)
+    write_all(backend, [(key, data) for key, data in metadata_files(plan).items() if key not in present])
     files = index_files(plan, job.inputs.identifiers, job.inputs.labels)
     records = {key: FileRecord.of(data) for key, data in files.items()}
     there = read_inventory(backend, plan, present).index
@@ -212,8 +208,7 @@ def _write_frame(job: Job) -> None:
             f"{backend.location}: the identifiers or labels on disk are damaged ({missing[0]}), and those given now "
             "are others than the store was made with. Give resume() the same labels= and identifiers=."
         )
-    for key in missing:
-        write_checked(backend, key, files[key])
+    write_all(backend, [(key, files[key]) for key in missing])
     if there is None:
         claim_receipt(backend, INDEX_RECEIPT, seal_receipt(plan.digest, "index", records))
 

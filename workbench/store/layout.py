@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +13,14 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
+from workbench.store.plan import CATEGORIES, IDENTIFIERS, IMAGES, LABELS, Plan
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from workbench.store.plan import ArrayPlan, Block, Plan
+    from workbench.store.plan import ArrayPlan, Block
 
 
 class Encoder:
@@ -50,11 +54,18 @@ def metadata_files(plan: Plan) -> dict[str, bytes]:
 
     Plain xarray opens the store with them: ``xr.open_zarr(path, group="layers/features.18", consolidated=False)``.
     """
+    return dict(_metadata_files(json.dumps(plan.to_json(), sort_keys=True)))
+
+
+@lru_cache(maxsize=8)
+def _metadata_files(text: str) -> dict[str, bytes]:
+    plan = Plan.from_json(json.loads(text), where="a plan")
     store = MemoryStore()
     # sorted: a plan that was read back must give the same bytes as the one that was made
     facts = dict(sorted(plan.provenance.items()))
     root = zarr.create_group(store, attributes=facts)
     root.create_group("layers")
+    root.create_group(IMAGES, attributes=facts)
     for layer in plan.layers:
         root.create_group(layer.group, attributes={**facts, "layer": layer.name})
     for array in (*plan.index_arrays.values(), *plan.block_arrays.values()):
@@ -66,9 +77,9 @@ def index_files(plan: Plan, identifiers: Sequence[str], labels: NDArray[np.int64
     """The shards of the arrays that are known beforehand: identifiers, labels (-1 for none), category names."""
     store = MemoryStore()
     values: dict[str, Any] = {
-        "image": np.array(list(identifiers), dtype=object),
-        "label": np.full(plan.images, -1, np.int64) if labels is None else labels,
-        "category": np.array(list(plan.categories), dtype=object),
+        IDENTIFIERS: np.array(list(identifiers), dtype=object),
+        LABELS: np.full(plan.images, -1, np.int64) if labels is None else labels,
+        CATEGORIES: np.array(list(plan.categories), dtype=object),
     }
     for path, array in plan.index_arrays.items():
         _create(store, array)[:] = values[path]

@@ -46,7 +46,7 @@ class State:
 
     def usable(self, plan: Plan) -> NDArray[np.int64]:
         """Indices of the images that can be read."""
-        bad: dict[str, Kind] = {*self.pending, *self.damaged}
+        bad = {*self.pending, *self.damaged}
         spans = [np.arange(block.start, block.stop) for block in plan.blocks if block.index not in bad]
         return np.concatenate(spans) if spans else np.zeros(0, np.int64)
 
@@ -67,6 +67,10 @@ def inspect(backend: Backend, plan: Plan, *, content: bool) -> State:
             if sizes.get(key) != records[key].size
         }
         kinds = {**bad, **dict.fromkeys(inventory.bad, "damaged")}
+        # identifiers and labels are read anyway, and everything is found by them: their bytes are always checked
+        for key, record in (inventory.index or {}).items():
+            if key not in kinds and FileRecord.of(backend.read(key) or b"") != record:
+                kinds[key] = "damaged"
         pending = tuple(block.index for block in plan.blocks if block.index not in inventory.blocks)
     damaged = {
         block.index

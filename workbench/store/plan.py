@@ -27,6 +27,10 @@ BLOCK_BYTES = 32 * 2**20
 BLOCK_IMAGES = 1024
 CHUNK_BYTES = 256 * 2**10
 INDEX_CHUNK = 65_536
+# Arrays with one entry an image, whatever the layer; beside them the names of the categories.
+IMAGES = "images"
+IDENTIFIERS, LABELS, CATEGORIES = f"{IMAGES}/image", f"{IMAGES}/label", f"{IMAGES}/category"
+LOGITS, PREDICTED = f"{IMAGES}/logits", f"{IMAGES}/predicted"
 
 
 @dataclass(frozen=True)
@@ -163,8 +167,8 @@ class Plan:
     def block_arrays(self) -> dict[str, ArrayPlan]:
         """Arrays that are written block by block, by path."""
         arrays = [array for layer in self.layers for array in self._layer_arrays(layer)]
-        arrays.append(self._array("logits", (IMAGE, CATEGORY), (len(self.categories),), "float32"))
-        arrays.append(self._array("predicted", (IMAGE,), (), "int64"))
+        arrays.append(self._array(LOGITS, (IMAGE, CATEGORY), (len(self.categories),), "float32"))
+        arrays.append(self._array(PREDICTED, (IMAGE,), (), "int64"))
         return {array.path: array for array in arrays}
 
     @cached_property
@@ -172,9 +176,9 @@ class Plan:
         """Arrays that are known before the first forward pass, by path."""
         count, categories = self.images, len(self.categories)
         arrays = [
-            ArrayPlan("image", (IMAGE,), (count,), "string", (min(count, INDEX_CHUNK),)),
-            ArrayPlan("label", (IMAGE,), (count,), "int64", (min(count, INDEX_CHUNK),)),
-            ArrayPlan("category", (CATEGORY,), (categories,), "string", (categories,)),
+            ArrayPlan(IDENTIFIERS, (IMAGE,), (count,), "string", (min(count, INDEX_CHUNK),)),
+            ArrayPlan(LABELS, (IMAGE,), (count,), "int64", (min(count, INDEX_CHUNK),)),
+            ArrayPlan(CATEGORIES, (CATEGORY,), (categories,), "string", (categories,)),
         ]
         return {array.path: array for array in arrays}
 
@@ -186,6 +190,15 @@ class Plan:
     def layer(self, name: str) -> LayerPlan:
         """The plan of one layer; the caller has checked that it is there."""
         return next(layer for layer in self.layers if layer.name == name)
+
+    @property
+    def index_keys(self) -> frozenset[str]:
+        """Keys of the files of the arrays that are known beforehand."""
+        return frozenset(
+            f"{array.path}/c/{number}"
+            for array in self.index_arrays.values()
+            for number in range(math.ceil(array.shape[0] / array.chunks[0]))
+        )
 
     def shards(self, block: Block) -> dict[str, ArrayPlan]:
         """The arrays of every shard of a block, by shard key."""

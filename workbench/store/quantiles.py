@@ -86,7 +86,7 @@ def _to_keys(values: NDArray[np.floating]) -> NDArray[np.unsignedinteger]:
     kind = _UNSIGNED[values.dtype.itemsize]
     bits = values.view(kind)
     top = kind(1 << (values.dtype.itemsize * 8 - 1))
-    return np.where(bits & top, np.invert(bits), bits | top)
+    return np.asarray(np.where(bits & top, np.invert(bits), bits | top))
 
 
 def _from_keys(keys: NDArray[np.uint64], dtype: str) -> NDArray[np.floating]:
@@ -95,4 +95,4 @@ def _from_keys(keys: NDArray[np.uint64], dtype: str) -> NDArray[np.floating]:
     kind = _UNSIGNED[size]
     narrow = keys.astype(kind)
     top = kind(1 << (size * 8 - 1))
-    return np.where(narrow & top, narrow ^ top, np.invert(narrow)).astype(kind).view(dtype)
+    return np.asarray(np.where(narrow & top, narrow ^ top, np.invert(narrow)), dtype=kind).view(dtype)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import threading
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,7 +106,8 @@ class S3Backend:
     def lock(self) -> Iterator[Lease]:
         """Hold the lease, renewed in the background, given back at the end; it expires if this process dies."""
         lease = Lease(self)
-        lease.acquire()
+        with self._writing():
+            lease.acquire()
         try:
             yield lease
         finally:
@@ -146,7 +149,7 @@ class Lease:
 
     def __init__(self, backend: S3Backend) -> None:
         self._backend = backend
-        self._owner = f"{os.uname().nodename}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._tag = ""
         self._lost = threading.Event()
         self._done = threading.Event()
@@ -199,8 +202,15 @@ class Lease:
         return self._backend._put(LOCK_KEY, self._body(), IfMatch=seen["ETag"])
 
     def _keep(self) -> None:
-        while not self._done.wait(self._backend.lease_seconds / 4):
-            tag = self._backend._put(LOCK_KEY, self._body(), IfMatch=self._tag)
+        seconds, renewed = self._backend.lease_seconds, time.monotonic()
+        while not self._done.wait(seconds / 4):
+            begun = time.monotonic()
+            try:
+                tag = self._backend._put(LOCK_KEY, self._body(), IfMatch=self._tag)
+            except OSError:  # the network may come back before the lease runs out
+                tag = self._tag if begun - renewed < seconds else None
+            else:
+                renewed = begun
             if tag is None:
                 self._lost.set()
                 return

@@ -228,7 +228,8 @@ def verify(backend: Backend, plan: Plan, identifiers: Sequence[str], *, content:
     kinds.update(_compare(backend, records, sizes, content=content))
     finished = _finished_state(backend, plan, inventory, sizes, kinds)
     promised = {key for block in plan.blocks for key in plan.shards(block)}
-    promised |= {PLAN_KEY, FINISHED_KEY, INDEX_RECEIPT, *records, *(receipt_key(block.index) for block in plan.blocks)}
+    promised |= {PLAN_KEY, FINISHED_KEY, INDEX_RECEIPT, *records, *plan.index_keys}
+    promised |= {receipt_key(block.index) for block in plan.blocks}
     for key in sizes.keys() - promised:
         kinds[key] = "leftover" if is_debris(key) else "foreign"
     owners = _owners(plan)
