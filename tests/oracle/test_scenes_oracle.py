@@ -25,8 +25,9 @@ from workbench.data.scenes import (
 )
 from workbench.data.scenes.geometry import Ellipse, Polygon
 from workbench.data.scenes.palette import shade
-from workbench.data.scenes.render import BLACK, TEXTURE_PERIOD
+from workbench.data.scenes.render import BLACK
 from workbench.data.scenes.shapes import SIMPLE_SHAPES, Fill
+from workbench.data.scenes.surfaces import TEXTURE_PERIOD
 
 SAMPLES = 8  # along each side of a pixel
 Points = NDArray[np.float64]

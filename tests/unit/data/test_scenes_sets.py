@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from workbench.data import as_source, scenes
 from workbench.data.scenes.source import BLOCK
-from workbench.data.scenes.tasks import BACKGROUNDS, RELATION_CATEGORIES, TASKS, Confound
+from workbench.data.scenes.tasks import BACKGROUNDS, TASKS, Confound
 from workbench.data.source import ImageSource
 from workbench.errors import InputError, UnknownNameError
 
@@ -46,9 +47,43 @@ def test_every_run_of_images_is_balanced(task: str) -> None:
 def test_relation_scenes_hold_what_their_label_says() -> None:
     for index in range(40):
         sample = scenes.sample_scene("relation", index, seed=1)
-        assert scenes.holds(sample.scene, RELATION_CATEGORIES[sample.label])
+        assert scenes.holds(sample.scene, TASKS["relation"].categories[sample.label])
         first, second = sample.scene.find("red square"), sample.scene.find("blue circle")
-        assert TASKS["relation"].label(sample.scene.swap(first, second), RELATION_CATEGORIES) == sample.label ^ 1
+        assert (
+            TASKS["relation"].label(sample.scene.swap(first, second), TASKS["relation"].categories) == sample.label ^ 1
+        )
+
+
+def test_relations_of_a_pair_of_your_own() -> None:
+    task = scenes.relation_task(("green", "star"), ("pink", "heart"))
+    for index in range(24):
+        sample = scenes.sample_scene(task, index, seed=2)
+        assert scenes.holds(sample.scene, task.categories[sample.label])
+        assert task.label(sample.scene, task.categories) == sample.label
+    with pytest.raises(UnknownNameError, match="'bird'"):
+        scenes.relation_task(("green", "bird"), ("pink", "heart"))
+    with pytest.raises(UnknownNameError, match="object colour"):
+        scenes.relation_task(("greenish", "star"), ("pink", "heart"))
+    with pytest.raises(InputError, match="red star twice"):
+        scenes.relation_task(("red", "star"), ("red", "star"))
+
+
+@pytest.mark.parametrize("part", scenes.PART_NAMES)
+def test_presence_of_a_part(part: str) -> None:
+    task = scenes.presence_task(part)
+    data = scenes.generate(task, 16, seed=4, size=48)
+    np.testing.assert_array_equal(data.part_present.sel(part=part), data.label.astype(bool))
+    np.testing.assert_array_equal(data.part_mask.sel(part=part).any(("y", "x")), data.label.astype(bool))
+    assert data.label.mean() == 0.5
+    assert data.attrs["task"] == f"presence of {part}"
+
+
+def test_a_task_without_a_part_or_a_background_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="Unknown part 'fin'"):
+        scenes.presence_task("fin")
+    many = replace(TASKS["object"], categories=tuple("abcdefghijkl"))
+    with pytest.raises(InputError, match="12 categories need as many backgrounds"):
+        scenes.SceneSource(many, 3, confound="background")
 
 
 def test_part_scenes_show_the_decisive_part() -> None:

@@ -9,25 +9,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.data.scenes.labels import has_part, holds, object_label, part_label, relation_label
-from workbench.data.scenes.palette import BACKGROUND_COLOURS, OBJECT_COLOURS
-from workbench.data.scenes.relations import RELATIONS, Relation
-from workbench.data.scenes.render import Rendering
-from workbench.data.scenes.scene import (
+from workbench.data.scenes.elements import (
     CORNERS,
     PATTERNS,
     TEXTURES,
     Background,
     Illumination,
     Part,
-    Scene,
     SceneObject,
     Watermark,
     usual_parts,
 )
+from workbench.data.scenes.labels import has_part, holds, object_label, part_label, relation_label
+from workbench.data.scenes.palette import BACKGROUND_COLOURS, OBJECT_COLOURS
+from workbench.data.scenes.relations import RELATIONS, Relation
+from workbench.data.scenes.render import Rendering
+from workbench.data.scenes.scene import Scene
 from workbench.data.scenes.shapes import COMPOSITES, PART_NAMES, SHAPES
 from workbench.data.scenes.source import SceneSource, annotated, generate, manifest_hash, parameters
-from workbench.data.scenes.tasks import TASKS, Sample, Task, labels, sample_scene, watermark
+from workbench.data.scenes.tasks import (
+    TASKS,
+    Sample,
+    Task,
+    labels,
+    presence_task,
+    relation_task,
+    sample_scene,
+    watermark,
+)
 
 if TYPE_CHECKING:
     from workbench.data.scenes.torch_dataset import SceneDataset
@@ -64,7 +73,9 @@ __all__ = [
     "object_label",
     "parameters",
     "part_label",
+    "presence_task",
     "relation_label",
+    "relation_task",
     "sample_scene",
     "usual_parts",
     "watermark",

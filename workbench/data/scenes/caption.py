@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workbench.data.scenes.scene import Scene, SceneObject
+    from workbench.data.scenes.elements import SceneObject
+    from workbench.data.scenes.scene import Scene
 
 _PATTERNS = {"plain": "", "gradient": "", "clouds": "cloudy ", "stripes": "striped ", "checks": "chequered "}
 _TEXTURES = {"plain": "", "stripes": "striped ", "dots": "dotted ", "checks": "chequered "}

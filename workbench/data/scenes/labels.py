@@ -66,6 +66,26 @@ def has_part(scene: Scene, part: str) -> bool:
     return any(part in item.part_names for item in scene.objects)
 
 
+def presence_label(scene: Scene, categories: Sequence[str], *, part: str) -> int:
+    """Whether a scene shows a part, as the label of a task with two categories.
+
+    Args:
+        scene: the scene.
+        categories: the answers "without" and "with", in this order.
+        part: one of ``PART_NAMES``.
+
+    Returns:
+        1 where an object has the part, else 0.
+
+    Raises:
+        UnknownNameError: no composite has such a part.
+        InputError: there are not two categories.
+    """
+    if len(categories) != 2:
+        raise InputError(f"A part is there or not: expected two categories, got {list(categories)}.")
+    return int(has_part(scene, part))
+
+
 def holds(scene: Scene, statement: str) -> bool:
     """Whether a relation holds between objects that are named by colour and shape.
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from workbench.data.scenes.scene import Scene, SceneObject
+    from workbench.data.scenes.elements import SceneObject
+    from workbench.data.scenes.scene import Scene
 
 RelationName = Literal["left of", "right of", "above", "below", "inside", "touching", "larger than"]
 RELATIONS: tuple[RelationName, ...] = get_args(RelationName)
@@ -105,7 +106,7 @@ def area(item: SceneObject) -> float:
 
 @lru_cache(maxsize=256)
 def _unit_area(shape: str, names: tuple[str, ...], styles: tuple[str, ...]) -> float:
-    from workbench.data.scenes.scene import Part, SceneObject
+    from workbench.data.scenes.elements import Part, SceneObject
 
     parts = tuple(Part(name, "red", style) for name, style in zip(names, styles, strict=True))
     return float(footprint(SceneObject(shape, "red", size=1.0, parts=parts), size=GRID, least=0.5).mean())

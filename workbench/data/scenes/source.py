@@ -28,7 +28,7 @@ Variables = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
 
 
 def parameters(
-    task: str,
+    task: str | Task,
     *,
     seed: int = 0,
     size: int = 96,
@@ -62,6 +62,11 @@ def parameters(
         "confound": cue,
     }
     return found if cue is None else {**found, "agreement": float(agreement)}
+
+
+def task_name(task: str | Task) -> str:
+    """The name of a task that may be given by its name."""
+    return task.name if isinstance(task, Task) else task
 
 
 def manifest_hash(described: dict[str, Any]) -> str:
@@ -101,7 +106,8 @@ class SceneSource:
     """A set of rendered scenes; each image is drawn and rendered when it is asked for, and nothing is kept.
 
     Attributes:
-        task: ``"object"``, ``"part"`` or ``"relation"``, or one of these with ``_confounded`` after it.
+        task: ``"object"``, ``"part"`` or ``"relation"``, one of these with ``_confounded`` after it, or a task of
+            your own.
         count: how many images it has.
         seed: of the set.
         size: side of the pictures in pixels.
@@ -110,7 +116,7 @@ class SceneSource:
         agreement: probability that the cue points to the image's own category.
     """
 
-    task: str
+    task: str | Task
     count: int
     seed: int = 0
     size: int = 96
@@ -142,7 +148,7 @@ class SceneSource:
     @property
     def identifiers(self) -> Identifiers:
         """One name an image: task, seed and number."""
-        return Identifiers(f"{self.task}-{self.seed}", self.start, self.count)
+        return Identifiers(f"{task_name(self.task)}-{self.seed}", self.start, self.count)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -207,7 +213,7 @@ def annotated(rendering: Rendering, identifier: str, label: int | None = None) -
 
 
 def generate(
-    task: str,
+    task: str | Task,
     n: int,
     *,
     seed: int = 0,
@@ -225,7 +231,8 @@ def generate(
 
     Args:
         task: ``"object"`` (eight shapes), ``"part"`` (the one optional part that a flower, bird or house has) or
-            ``"relation"`` (where a red square stands to a blue circle), or one of these with ``_confounded`` after it.
+            ``"relation"`` (where a red square stands to a blue circle), one of these with ``_confounded`` after it,
+            or a task of your own (``relation_task``, ``presence_task``, ``Task``).
         n: number of images, at least 1.
         seed: of the set.
         size: side in pixels, 16 to 4096.
@@ -267,7 +274,7 @@ def generate(
     attributes = provenance(
         categories=list(source.categories),
         parameters=source.parameters,
-        task=task,
+        task=task_name(task),
         seed=int(seed),
         manifest_hash=source.manifest_hash,
     )

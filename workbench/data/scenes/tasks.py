@@ -7,28 +7,29 @@ image is made, changes nothing.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from workbench.data.scenes.labels import object_label, part_label, relation_label
-from workbench.data.scenes.palette import BACKGROUND_COLOURS
-from workbench.data.scenes.scene import (
-    MAIN_PARTS,
-    PATTERNS,
-    TEXTURES,
-    Background,
-    Illumination,
-    Part,
-    Scene,
-    SceneObject,
-    Watermark,
-    usual_parts,
+from workbench.data.scenes.composing import (
+    COLOURS,
+    OBJECT_CATEGORIES,
+    PART_CATEGORIES,
+    Draw,
+    Named,
+    compose_object,
+    compose_part,
+    compose_presence,
+    compose_relation,
 )
-from workbench.data.scenes.shapes import COMPOSITES
+from workbench.data.scenes.elements import PATTERNS, Background, Illumination, SceneObject, Watermark
+from workbench.data.scenes.labels import object_label, part_label, presence_label, relation_label
+from workbench.data.scenes.palette import BACKGROUND_COLOURS, object_colour
+from workbench.data.scenes.scene import Scene
+from workbench.data.scenes.shapes import COMPOSITES, PART_NAMES, SIMPLE_SHAPES
 from workbench.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -36,54 +37,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Item = TypeVar("Item")
 Confound = Literal["background", "watermark"]
 CONFOUNDS: tuple[Confound, ...] = get_args(Confound)
 
-# strong on every background
-COLOURS = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown")
 BACKGROUNDS = tuple(BACKGROUND_COLOURS)
-DISTRACTORS = ("cross", "hexagon", "bar")
 MARKS = ("star", "circle", "square", "triangle", "cross", "heart", "hexagon", "bar")
-
-OBJECT_CATEGORIES = ("circle", "square", "triangle", "star", "heart", "flower", "bird", "house")
-# a composite that is stripped to its core and given back one of these parts
-OPTIONAL_PARTS = MappingProxyType(
-    {"flower": ("petals", "leaf"), "bird": ("beak", "wing", "tail", "leg"), "house": ("roof", "door", "window")}
-)
-PART_CATEGORIES = tuple(part for parts in OPTIONAL_PARTS.values() for part in parts)
-RELATION_PAIR = (("red", "square"), ("blue", "circle"))
-RELATION_CATEGORIES = tuple(
-    f"red square {direction} blue circle" for direction in ("left of", "right of", "above", "below")
-)
-
-
-class Draw:
-    """Random numbers for one image, drawn in blocks because single draws are slow."""
-
-    BLOCK = 64
-
-    def __init__(self, seed: int, index: int) -> None:
-        self._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-        self._left: list[float] = []
-
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """A number in [low, high)."""
-        if not self._left:
-            self._left = self._generator.random(self.BLOCK).tolist()
-        return low + (high - low) * self._left.pop()
-
-    def integer(self, count: int) -> int:
-        """A whole number from 0 to count - 1."""
-        return int(self.uniform() * count)
-
-    def choice(self, items: Sequence[Item]) -> Item:
-        """One of several, each as likely."""
-        return items[self.integer(len(items))]
-
-    def seed(self) -> int:
-        """A seed for what is random inside the scene (clouds, grain)."""
-        return self.integer(2**31)
 
 
 @dataclass(frozen=True)
@@ -95,8 +53,8 @@ class Task:
         categories: the answers.
         parts: names of the parts that its scenes can show.
         most_objects: the most objects that one of its scenes has.
-        compose: draws the objects for an answer (its index).
-        label: the answer that a scene gives.
+        compose: draws the objects for an answer (its index); a function of a module, where several processes render.
+        label: the answer that a scene gives, as an index; of what ``compose`` draws, the answer that it was drawn for.
     """
 
     name: str
@@ -122,149 +80,80 @@ class Sample:
     cue: int = -1
 
 
-# ---------------------------------------------------------------------- what the tasks compose
+DIRECTIONS = ("left of", "right of", "above", "below")
 
 
-def _compose_object(draw: Draw, label: int) -> tuple[SceneObject, ...]:
-    shape = OBJECT_CATEGORIES[label]
-    size = draw.uniform(0.48, 0.7)
-    main = _composite(draw, shape, size) if shape in COMPOSITES else _simple(draw, shape, size)
-    return (main, *_distractors(draw, main))
+def relation_task(first: Named, second: Named) -> Task:
+    """The task to say where one object stands to another.
 
+    Args:
+        first: colour and shape of the object that is spoken of, for example ``("red", "square")``.
+        second: colour and shape of the other.
 
-def _compose_part(draw: Draw, label: int) -> tuple[SceneObject, ...]:
-    wanted = PART_CATEGORIES[label]
-    shape = next(kind for kind, parts in OPTIONAL_PARTS.items() if wanted in parts)
-    whole = _composite(draw, shape, draw.uniform(0.56, 0.78))
-    dropped = {part for part in OPTIONAL_PARTS[shape] if part != wanted}
-    main = SceneObject(
-        shape,
-        whole.colour,
-        whole.texture,
-        whole.size,
-        whole.rotation,
-        whole.position,
-        whole.depth,
-        tuple(part for part in whole.parts if part.name not in dropped),
+    Returns:
+        A task with the categories "... left of ...", "... right of ...", "... above ...", "... below ...".
+
+    Raises:
+        UnknownNameError: there is no such colour or simple shape.
+        InputError: both are the same.
+    """
+    for colour, shape in (first, second):
+        object_colour(colour)
+        if shape not in SIMPLE_SHAPES:
+            raise unknown_name("simple shape", shape, SIMPLE_SHAPES)
+    if first == second:
+        raise InputError(f"A relation needs two different objects; got {' '.join(first)} twice.")
+    names = " ".join(first), " ".join(second)
+    return Task(
+        f"relation of {names[0]} to {names[1]}",
+        tuple(f"{names[0]} {direction} {names[1]}" for direction in DIRECTIONS),
+        (),
+        4,
+        partial(compose_relation, pair=(first, second)),
+        relation_label,
     )
-    return (main, *_distractors(draw, main))
 
 
-def _compose_relation(draw: Draw, label: int) -> tuple[SceneObject, ...]:
-    direction = (math.pi, 0.0, -math.pi / 2, math.pi / 2)[label]
-    angle = direction + draw.uniform(-0.6, 0.6)
-    apart = draw.uniform(0.3, 0.5)
-    half_x, half_y = math.cos(angle) * apart / 2, math.sin(angle) * apart / 2
-    room_x, room_y = 0.37 - abs(half_x), 0.37 - abs(half_y)
-    middle_x, middle_y = 0.5 + draw.uniform(-room_x, room_x), 0.5 + draw.uniform(-room_y, room_y)
-    objects: list[SceneObject] = []
-    for (colour, shape), sign in zip(RELATION_PAIR, (1, -1), strict=True):
-        position = (middle_x + sign * half_x, middle_y + sign * half_y)
-        size, turn = draw.uniform(0.18, 0.26), draw.uniform(0, 360)
-        objects.append(SceneObject(shape, colour, draw.choice(TEXTURES), size, turn, position, draw.uniform(0, 0.5)))
-    for _ in range(draw.integer(3)):
-        colour, shape = draw.choice(COLOURS), draw.choice(("circle", "square", "triangle", "star", "cross"))
-        place = _free_place(draw, objects, 0.25)
-        if (colour, shape) not in RELATION_PAIR and place is not None:
-            size, turn = draw.uniform(0.16, 0.24), draw.uniform(0, 360)
-            objects.append(SceneObject(shape, colour, draw.choice(TEXTURES), size, turn, place, draw.uniform(0.5, 1)))
-    return tuple(objects)
+def presence_task(part: str) -> Task:
+    """The task to say whether a whole flower, bird or house has one of its parts.
 
+    Args:
+        part: one of ``PART_NAMES``.
 
-def _free_place(draw: Draw, objects: Sequence[SceneObject], apart: float) -> tuple[float, float] | None:
-    """A place that keeps its distance from all objects; None where eight draws find none."""
-    for _ in range(8):
-        x, y = draw.uniform(0.12, 0.88), draw.uniform(0.12, 0.88)
-        if all(math.hypot(x - item.position[0], y - item.position[1]) >= apart for item in objects):
-            return x, y
-    return None
+    Returns:
+        A task with the categories "without ..." and "with ...".
 
-
-def _simple(draw: Draw, shape: str, size: float) -> SceneObject:
-    texture = draw.choice(TEXTURES)
-    return SceneObject(shape, draw.choice(COLOURS), texture, size, draw.uniform(0, 360), _place(draw, size), 0.5)
-
-
-def _composite(draw: Draw, shape: str, size: float) -> SceneObject:
-    colour, second = draw.choice(COLOURS), draw.choice(COLOURS)
-    texture = draw.choice(TEXTURES) if draw.uniform() < 0.4 else "plain"
-    parts = []
-    for part in usual_parts(shape, colour, texture):
-        style = draw.choice(tuple(COMPOSITES[shape][part.name]))
-        if part.name in MAIN_PARTS[shape]:
-            parts.append(Part(part.name, colour, style, texture))
-            continue
-        choices = _PART_COLOURS.get(part.name, COLOURS)
-        other = second if part.name in ("wing", "tail") else draw.choice(choices)
-        if other == colour:  # a part must stand out from what it is attached to
-            other = choices[(choices.index(other) + 1) % len(choices)] if other in choices else "white"
-        parts.append(Part(part.name, other, style))
-    return SceneObject(shape, colour, texture, size, draw.uniform(-18, 18), _place(draw, size), 0.5, tuple(parts))
-
-
-_PART_COLOURS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "centre": ("yellow", "brown", "orange", "white"),
-        "stem": ("green", "teal"),
-        "leaf": ("green", "teal"),
-        "eye": ("white", "yellow"),
-        "beak": ("orange", "yellow", "brown", "black"),
-        "leg": ("orange", "brown", "black"),
-        "door": ("brown", "blue", "green", "black", "red"),
-        "window": ("white", "black", "teal"),
-        "roof": ("red", "brown", "purple", "black", "blue"),
-    }
-)
-
-
-def _place(draw: Draw, size: float) -> tuple[float, float]:
-    low = min(0.5, size / 2 + 0.03)
-    return draw.uniform(low, 1 - low), draw.uniform(low, 1 - low)
-
-
-def _distractors(draw: Draw, main: SceneObject) -> list[SceneObject]:
-    """Up to two small objects near the border of the picture, some before and some behind the main one."""
-    found = []
-    for _ in range(draw.integer(3)):
-        shape, colour = draw.choice(DISTRACTORS), draw.choice(COLOURS)
-        size, turn, depth = draw.uniform(0.1, 0.17), draw.uniform(0, 360), draw.uniform()
-        place = _free_place(draw, [main], main.size / 2)
-        if place is not None:
-            found.append(SceneObject(shape, colour, "plain", size, turn, place, depth))
-    return found
+    Raises:
+        UnknownNameError: no composite has such a part.
+    """
+    if part not in PART_NAMES:
+        raise unknown_name("part", part, PART_NAMES)
+    shape = next(shape for shape, parts in COMPOSITES.items() if part in parts)
+    return Task(
+        f"presence of {part}",
+        (f"{shape} without {part}", f"{shape} with {part}"),
+        tuple(COMPOSITES[shape]),
+        3,
+        partial(compose_presence, shape=shape, part=part),
+        partial(presence_label, part=part),
+    )
 
 
 TASKS: MappingProxyType[str, Task] = MappingProxyType(
     {
-        "object": Task(
-            "object",
-            OBJECT_CATEGORIES,
-            tuple(part for parts in COMPOSITES.values() for part in parts),
-            3,
-            _compose_object,
-            object_label,
-        ),
-        "part": Task(
-            "part",
-            PART_CATEGORIES,
-            tuple(part for parts in COMPOSITES.values() for part in parts),
-            3,
-            _compose_part,
-            part_label,
-        ),
-        "relation": Task("relation", RELATION_CATEGORIES, (), 4, _compose_relation, relation_label),
+        "object": Task("object", OBJECT_CATEGORIES, PART_NAMES, 3, compose_object, object_label),
+        "part": Task("part", PART_CATEGORIES, PART_NAMES, 3, compose_part, part_label),
+        "relation": replace(relation_task(("red", "square"), ("blue", "circle")), name="relation"),
     }
 )
 
 
-# ---------------------------------------------------------------------- drawing a scene
-
-
-def resolve(task: str, confound: str | None) -> tuple[Task, Confound | None]:
+def resolve(task: str | Task, confound: str | None) -> tuple[Task, Confound | None]:
     """The task and the confounding cue of a name.
 
     Args:
-        task: a key of ``TASKS``, or one with ``_confounded`` after it, which has a watermark unless told otherwise.
+        task: a key of ``TASKS``, one with ``_confounded`` after it, which has a watermark unless told otherwise, or a
+            task of your own.
         confound: ``"background"``, ``"watermark"`` or None.
 
     Returns:
@@ -273,20 +162,26 @@ def resolve(task: str, confound: str | None) -> tuple[Task, Confound | None]:
     Raises:
         UnknownNameError: there is no such task or cue.
     """
-    base = task.removesuffix("_confounded")
-    if base not in TASKS:
-        raise unknown_name("scene task", task, [*TASKS, *(f"{name}_confounded" for name in TASKS)])
-    if base != task and confound is None:
-        confound = "watermark"
+    if isinstance(task, Task):
+        kind = task
+    else:
+        base = str(task).removesuffix("_confounded")
+        if base not in TASKS:
+            raise unknown_name("scene task", task, [*TASKS, *(f"{name}_confounded" for name in TASKS)])
+        if base != task and confound is None:
+            confound = "watermark"
+        kind = TASKS[base]
+    if confound == "background" and len(kind.categories) > len(BACKGROUNDS):
+        raise InputError(f"{len(kind.categories)} categories need as many backgrounds; there are {len(BACKGROUNDS)}.")
     for known in CONFOUNDS:
         if confound == known:
-            return TASKS[base], known
+            return kind, known
     if confound is not None:
         raise unknown_name("confound", confound, CONFOUNDS)
-    return TASKS[base], None
+    return kind, None
 
 
-def labels(task: str, indices: NDArray[np.int64] | Sequence[int] | range, *, seed: int = 0) -> NDArray[np.int64]:
+def labels(task: str | Task, indices: NDArray[np.int64] | Sequence[int] | range, *, seed: int = 0) -> NDArray[np.int64]:
     """The labels of images, without drawing their scenes.
 
     Every run of as many images as there are categories, counted from index 0, shows each category once, in a rotation
@@ -321,12 +216,13 @@ def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def sample_scene(
-    task: str, index: int, *, seed: int = 0, confound: Confound | None = None, agreement: float = 0.95
+    task: str | Task, index: int, *, seed: int = 0, confound: Confound | None = None, agreement: float = 0.95
 ) -> Sample:
     """Draw one scene of a task.
 
     Args:
-        task: ``"object"``, ``"part"`` or ``"relation"``, or one of these with ``_confounded`` after it.
+        task: ``"object"``, ``"part"`` or ``"relation"``, one of these with ``_confounded`` after it, or a task of
+            your own.
         index: number of the image in its set, from 0.
         seed: of the set, from 0.
         confound: a cue that points to a category: the background's colour, or a watermark in a corner.
