@@ -1,6 +1,6 @@
 """Write data_manifests/*.json from the table in this file and from the bytes of the files it names.
 
-    WORKBENCH_MIRROR=<folder> python tools/make_manifests.py [--check]
+    WORKBENCH_MIRROR=<folder> python tools/make_manifests.py [--check] [name ...]
 
 Hashes and sizes of files in the mirror and in installed packages are computed here, so those entries are verified.
 Files that are only published elsewhere carry the hash that a named public record gives, marked as not verified, or
@@ -190,12 +190,15 @@ def main() -> int:
     """Write the manifests, or compare them with what would be written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a manifest is out of date")
-    check = parser.parse_args().check
+    parser.add_argument("names", nargs="*", help="only these; those that are not in the mirror need none")
+    arguments = parser.parse_args()
+    check = arguments.check
     setting = os.environ.get("WORKBENCH_MIRROR")
     mirror = Path(setting) if setting else None
     FOLDER.mkdir(exist_ok=True)
     stale = []
-    for dataset in DATASETS:
+    chosen = [dataset for dataset in DATASETS if not arguments.names or dataset.name in arguments.names]
+    for dataset in chosen:
         path, wanted = FOLDER / f"{dataset.name}.json", text(document(dataset, root_of(dataset, mirror)))
         if not path.exists() or path.read_text(encoding="utf-8") != wanted:
             stale.append(path.name)
@@ -203,7 +206,7 @@ def main() -> int:
                 path.write_text(wanted, encoding="utf-8")
     surplus = {path.stem for path in FOLDER.glob("*.json")} - {dataset.name for dataset in DATASETS}
     changed = f"{'stale' if check else 'written'}: {stale or 'none'}"
-    print(f"{len(DATASETS)} manifests; {changed}; surplus: {surplus or 'none'}")
+    print(f"{len(chosen)} manifests; {changed}; surplus: {surplus or 'none'}")
     return int(bool(surplus) or (check and bool(stale)))
 
 

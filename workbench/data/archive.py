@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import lzma
 import re
 import stat
@@ -108,7 +109,8 @@ def unpack(
 
     Args:
         archive: a ``.zip``, or a ``.tar`` as it is or compressed with gzip, bzip2 or xz.
-        into: the folder; made where it does not exist. A file in it is never overwritten.
+        into: the folder; made where it does not exist. A file in it is never overwritten: one of the same content
+            stays (archives of one dataset may share a file), one of another content is an error.
         limit_size: the most bytes that may be written.
         limit_files: the most members.
         written: called with the bytes of each file after it was written.
@@ -150,6 +152,8 @@ def unpack(
 
 def _write(content: IO[bytes], target: Path, archive: Path, allowed: int, limit: int) -> int:
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_file() and _holds(target, content, archive):
+        return 0
     written = 0
     with target.open("xb") as out:
         while chunk := _read(content, archive):
@@ -161,6 +165,17 @@ def _write(content: IO[bytes], target: Path, archive: Path, allowed: int, limit:
                 )
             out.write(chunk)
     return written
+
+
+def _holds(path: Path, content: IO[bytes], archive: Path) -> bool:
+    """Whether a file has this content; refuse where it has another."""
+    with path.open("rb") as there:
+        while chunk := _read(content, archive):
+            if there.read(len(chunk)) != chunk:
+                raise FileExistsError(errno.EEXIST, "a file of another content is there", str(path))
+        if there.read(1):
+            raise FileExistsError(errno.EEXIST, "a longer file is there", str(path))
+    return True
 
 
 def _read(content: IO[bytes], archive: Path) -> bytes:

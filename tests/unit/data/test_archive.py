@@ -140,12 +140,21 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out", limit_size=LIMIT)
 
 
-def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("theirs", [b"theirs", b"min", b"mine!", b""])
+def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path, theirs: bytes) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x").write_text("mine")
-    with pytest.raises(UnsafeArchiveError):
-        unpack(make_zip(tmp_path / "a.zip", ("x", b"theirs")), tmp_path / "out", limit_size=LIMIT)
+    with pytest.raises(UnsafeArchiveError, match="two different files"):
+        unpack(make_zip(tmp_path / "a.zip", ("x", theirs)), tmp_path / "out", limit_size=LIMIT)
     assert (tmp_path / "out" / "x").read_text() == "mine"
+
+
+def test_two_archives_may_share_a_file(tmp_path: Path) -> None:
+    first = make_zip(tmp_path / "a.zip", ("x", b"shared"), ("y", b"1"))
+    second = make_tar(tmp_path / "b.tar", (tarfile.TarInfo("x"), b"shared"), (tarfile.TarInfo("z"), b"2"))
+    unpack(first, tmp_path / "out", limit_size=LIMIT)
+    unpack(second, tmp_path / "out", limit_size=LIMIT)
+    assert contents(tmp_path / "out") == {"x": b"shared", "y": b"1", "z": b"2"}
 
 
 def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:

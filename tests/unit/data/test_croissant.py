@@ -113,6 +113,7 @@ def test_cub70_has_no_hash_and_is_marked_as_moving() -> None:
 
 
 def test_scenes_manifest_holds_the_parameters_that_the_code_has_now() -> None:
+    """Where this fails because rendering has changed on purpose: ``python tools/make_manifests.py scenes``."""
     generated = data.manifest("scenes").generated
     assert generated is not None
     tasks = []
