@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from workbench.explain.score import Question, Score, ask
 from workbench.models import ImageModel, structural_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import xarray as xr
 
@@ -126,6 +127,19 @@ def require_gradient(question: Question) -> None:
             f"No gradient leads through {question.model.name!r}; methods with access 'gradients' cannot explain it. "
             "Use one with access 'black box', such as occlusion."
         )
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators, and put them back."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        before = torch.mps.get_rng_state() if device.type == "mps" else None
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if before is not None:
+                torch.mps.set_rng_state(before)
 
 
 def _counts(name: str, value: int, least: int = 1) -> None:
@@ -331,7 +345,7 @@ def completeness_gap(question: Question, baseline: torch.Tensor, found: torch.Te
     with torch.no_grad():
         parts = [question.scores(baseline[rows], rows) for rows in torch.split(numbers, batch_size)]
     gap = question.reference - torch.cat(parts) - found.to(question.reference).flatten(1).sum(1)
-    return gap.double().cpu().numpy()
+    return gap.cpu().double().numpy()
 
 
 @explainers.register(
@@ -391,9 +405,7 @@ def smoothgrad(
 
     def attribute(network: nn.Module, rows: Rows) -> torch.Tensor:
         width = float((rows.inputs.amax() - rows.inputs.amin()).detach()) or 1.0
-        devices = [rows.inputs.device] if rows.inputs.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):  # captum draws from the global generator
-            torch.manual_seed(seed)
+        with _seeded(seed, rows.inputs.device):  # captum draws from the global generator
             found: torch.Tensor = NoiseTunnel(Saliency(network)).attribute(
                 rows.inputs,
                 nt_type="smoothgrad",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+FIRST_BATCH = 8
 AUTOMATIC = 8  # an automatic patch is this part of the shorter side
 
 
@@ -137,12 +138,14 @@ def plan(images: int, windows: Lattice, batch_size: int) -> Iterator[tuple[NDArr
 
     Yields:
         (input) int64 image numbers and (input) int64 window numbers; images one after the other, windows coarse to
-        fine, each pair once.
+        fine, each pair once. The first batches are small, so that there is something to show early.
     """
     order = windows.refinement_order()
-    for start in range(0, images * len(order), batch_size):
-        number = np.arange(start, min(start + batch_size, images * len(order)))
+    start, size = 0, min(FIRST_BATCH, batch_size)
+    while start < images * len(order):
+        number = np.arange(start, min(start + size, images * len(order)))
         yield number // len(order), order[number % len(order)]
+        start, size = start + size, min(2 * size, batch_size)
 
 
 def measure(
@@ -173,7 +176,7 @@ def measure(
         window_masks(windows, chosen, device), hidden.index_select(0, rows), question.inputs.index_select(0, rows)
     )
     fall = question.reference.index_select(0, rows) - question.scores(occluded, rows)
-    return np.asarray(fall.double().cpu().numpy())
+    return np.asarray(fall.cpu().double().numpy())
 
 
 def window_masks(windows: Lattice, chosen: NDArray[np.int64], device: torch.device | str = "cpu") -> torch.Tensor:

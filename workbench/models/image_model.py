@@ -173,9 +173,10 @@ class ImageModel:
                 "models.Preprocessing.imagenet(), or pass a float tensor that is prepared already."
             )
         source = as_source(images)
+        identifiers = source.identifiers
         for start in range(0, len(source), batch_size):
             indices = range(start, min(start + batch_size, len(source)))
-            names = tuple(str(source.identifiers[index]) for index in indices)
+            names = tuple(str(identifiers[index]) for index in indices)
             yield names, self._prepare_some(source, indices, names).to(self.device, self.dtype)
 
     def _prepare_some(self, source: ImageSource, indices: range, names: tuple[str, ...]) -> torch.Tensor:

@@ -174,7 +174,7 @@ def _shipped(name: str, weights: Any) -> _Found:
 def _torchvision(name: str, weights: Any) -> _Found:
     enum = torchvision.models.get_model_weights(name)
     first = next(iter(enum))  # the original recipe: names of ImageNet's categories, and the usual preparation
-    found = _Found(nn.Identity(), name, tuple(first.meta["categories"]), _preset(first), {"architecture": name})
+    found = _Found(nn.Identity(), name, _meta_categories(first), _preset(first), {"architecture": name})
     member = _member(enum, weights)
     path = None if member is not None or weights == "random" else _weights_path(weights)
     if isinstance(weights, str) and weights == "random":
@@ -187,7 +187,7 @@ def _torchvision(name: str, weights: Any) -> _Found:
             found.categories = ()
     elif member is not None:
         found.module = _download(name, member)
-        found.categories, found.preprocessing = tuple(member.meta["categories"]), _preset(member)
+        found.categories, found.preprocessing = _meta_categories(member), _preset(member)
         found.facts |= {"recipe": member.meta.get("recipe", ""), "url": member.url}
         weights = member.name
     else:
@@ -195,6 +195,10 @@ def _torchvision(name: str, weights: Any) -> _Found:
         raise unknown_name(f"weights of {name}", weights, known, hint="Or pass the path of a weights file.")
     found.facts["weights"] = path.name if path is not None else str(weights)
     return found
+
+
+def _meta_categories(member: Any) -> tuple[str, ...]:
+    return tuple(member.meta["categories"] or ())  # weights that stop at features have none
 
 
 def _preset(member: Any) -> Preprocessing:
@@ -236,9 +240,11 @@ def _download(name: str, member: Any) -> nn.Module:
         module: nn.Module = torchvision.models.get_model(name, weights=member)
     except (OSError, RuntimeError) as error:  # no network, no room, or a file that is not what its hash says
         target = Path(torch.hub.get_dir()) / "checkpoints" / Path(member.url).name
+        known = name in importlib.import_module("workbench.data").manifests()
+        hint = f"weights={name!r} for the file that the data manifest of that name describes, " if known else ""
         raise MissingFileError(
             f"The weights {member} could not be fetched from {member.url} ({error}). Without a network, put that file "
-            f"at {target}, pass weights=<path of a weights file>, or weights='random' for an untrained network."
+            f"at {target}, pass weights=<path of a weights file>, {hint}or weights='random' for an untrained network."
         ) from error
     return module
 

@@ -59,6 +59,13 @@ def test_torchvision_weights_bring_their_own_preparation(monkeypatch: pytest.Mon
     assert models.load("mobilenet_v2", weights="IMAGENET1K_V1").preprocessing.resize == 256
 
 
+def test_weights_without_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision.models, "get_model", lambda *_, **__: nn.Identity())  # the real one has 528 MB
+    model = models.load("vgg16", weights="IMAGENET1K_FEATURES")
+    assert model.categories == ()
+    assert model.preprocessing.stds[0] == pytest.approx(1 / 255)
+
+
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
