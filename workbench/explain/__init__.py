@@ -1,5 +1,11 @@
 """Explanation, why this prediction, on this input."""
 
+from workbench.explain.adaptive import (
+    AnytimeMap,
+    Certificate,
+    multi_resolution_occlusion,
+    multi_resolution_steps,
+)
 from workbench.explain.baselines import baseline_images, baselines
 from workbench.explain.deeplift import deeplift
 from workbench.explain.gradcam import gradcam
@@ -11,6 +17,8 @@ from workbench.explain.registered import explain, explainers
 from workbench.explain.score import Question, ask
 
 __all__ = [
+    "AnytimeMap",
+    "Certificate",
     "Lattice",
     "Meter",
     "Progress",
@@ -25,6 +33,8 @@ __all__ = [
     "input_x_gradient",
     "integrated_gradients",
     "lattice",
+    "multi_resolution_occlusion",
+    "multi_resolution_steps",
     "occlusion",
     "positions",
     "saliency",
