@@ -1,0 +1,1 @@
+"""Incremental occlusion: only what a window changes is computed again."""

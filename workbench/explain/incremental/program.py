@@ -1,0 +1,123 @@
+"""A network as a list of steps, and how the list is made shorter without changing what it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from workbench.errors import ShapeError
+from workbench.explain.incremental.operations import Operation, Pointwise, Window
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of a program.
+
+    Attributes:
+        operation: what it computes.
+        inputs: numbers of the steps that it reads.
+        layer: the module (or the node of the trace) whose output it is.
+        shape: shape of its value for one image, in the network's own dimension order; () where it is no tensor.
+        layout: which dimensions of ``shape`` are y and x; None where the value cannot be followed pixel by pixel.
+    """
+
+    operation: Operation
+    inputs: tuple[int, ...]
+    layer: str
+    shape: tuple[int, ...]
+    layout: tuple[int, int] | None
+
+    @property
+    def local(self) -> bool:
+        """Whether a change of a few pixels of the input changes a few pixels of this value."""
+        return self.layout is not None
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """(y, x) pixels of a local value."""
+        if self.layout is None:
+            raise ShapeError(f"The value of {self.layer!r} has no pixels.")
+        return self.shape[self.layout[0]], self.shape[self.layout[1]]
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Sizes of the dimensions of a local value other than image, y and x, in order."""
+        return tuple(size for dim, size in enumerate(self.shape) if dim and dim not in (self.layout or ()))
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A traced network for one input shape.
+
+    Attributes:
+        steps: in an order in which each reads only earlier ones; the first is the input, the last the output.
+        input_shape: (channel, y, x).
+    """
+
+    steps: tuple[Step, ...]
+    input_shape: tuple[int, int, int]
+
+    def users(self) -> list[list[int]]:
+        """For each step the steps that read it."""
+        found: list[list[int]] = [[] for _ in self.steps]
+        for number, step in enumerate(self.steps):
+            for read in dict.fromkeys(step.inputs):
+                found[read].append(number)
+        return found
+
+
+def fold(program: Program, *, keep: frozenset[str] = frozenset()) -> Program:
+    """Fold batch norms into convolutions and activations into what they are applied to.
+
+    Args:
+        program: what was traced.
+        keep: layers that must stay steps of their own.
+
+    Returns:
+        A shorter program that computes the same.
+    """
+    steps = list(program.steps)
+    users = program.users()
+    for number, step in enumerate(steps):
+        if not isinstance(step.operation, Pointwise) or len(step.inputs) != 1:
+            continue
+        before = steps[step.inputs[0]]
+        if len(users[step.inputs[0]]) != 1 or before.layer in keep or before.shape != step.shape:
+            continue
+        merged = _merge(before.operation, step.operation)
+        if merged is not None:
+            # in the place of the later one: the earlier one is then read by nobody, and pruned
+            steps[number] = replace(before, operation=merged, layer=step.layer, layout=step.layout)
+    return prune(replace(program, steps=tuple(steps)))
+
+
+def _merge(before: Operation, after: Pointwise) -> Operation | None:
+    if isinstance(before, Window) and before.convolution is not None and before.convolution.activation is None:
+        if after.affine is not None:
+            return replace(before, convolution=before.convolution.scaled(*after.affine))
+        if after.activation is not None:
+            return replace(before, convolution=before.convolution.with_activation(after.activation, after.native))
+    if isinstance(before, Pointwise) and before.fresh and after.activation is not None:
+        first, second = before.function, after.activation
+        return replace(
+            before, function=lambda *maps: second(first(*maps)), name=f"{before.name}, {after.name}", affine=None
+        )
+    return None
+
+
+def prune(program: Program) -> Program:
+    """Drop the steps that the output does not need.
+
+    Args:
+        program: any program; its last step is its output.
+
+    Returns:
+        The program with its steps numbered anew; the input stays step 0.
+    """
+    needed = {0, len(program.steps) - 1}
+    for number in range(len(program.steps) - 1, -1, -1):
+        if number in needed:
+            needed.update(program.steps[number].inputs)
+    order = sorted(needed)
+    place = {old: new for new, old in enumerate(order)}
+    steps = (program.steps[old] for old in order)
+    return replace(program, steps=tuple(replace(step, inputs=tuple(place[i] for i in step.inputs)) for step in steps))

@@ -1,0 +1,129 @@
+"""From a network to the list of its steps, in which the engine can follow a change.
+
+The network is traced symbolically with ``torch.fx``, run once to learn shapes, and each traced node is translated by
+:mod:`workbench.explain.incremental.translate` into one step that says how far a change of its input reaches. Batch norms
+are folded into the convolutions before them, and activations into what they are applied to.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from workbench.errors import NotDeterministicError
+from workbench.explain.incremental.program import Program, fold
+from workbench.explain.incremental.translate import Translator, UntraceableError
+
+
+def trace_program(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()) -> Program:
+    """Translate a network into steps.
+
+    Args:
+        module: the network, in evaluation mode; it is not changed.
+        inputs: (1, channel, y, x), an input of the shape to trace for.
+        keep: layers whose outputs must stay steps of their own (no folding across them).
+
+    Returns:
+        The program. It holds copies of folded weights: it describes the network as it is now.
+
+    Raises:
+        NotDeterministicError: a part of the network is in training mode.
+        UntraceableError: the control flow depends on data, or the network does something that tracing cannot follow.
+    """
+    refuse_training(module)
+    private = _copy_sharing_weights(module)
+    in_place = {name for name, part in private.named_modules() if getattr(part, "inplace", False) is True}
+    for name in in_place:
+        # an in-place activation would overwrite the original's maps, which every position is compared with
+        private.get_submodule(name).inplace = False  # type: ignore[assignment]
+    try:
+        graph_module = fx.symbolic_trace(private)
+        _undo_in_place(graph_module.graph, in_place)
+        with torch.inference_mode():
+            recorder = _Recorder(graph_module)
+            recorder.run(inputs)
+            program = Translator(graph_module, recorder.values).program(inputs)
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
+        # each of these is how a kind of untraceable network shows itself; whoever asked falls back to dense and says so
+        raise UntraceableError(
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        ) from error
+    return fold(program, keep=frozenset(keep))
+
+
+def refuse_training(module: nn.Module) -> None:
+    """Refuse a network of which some part would behave differently from call to call.
+
+    Args:
+        module: the network.
+
+    Raises:
+        NotDeterministicError: a part is in training mode.
+    """
+    for name, part in module.named_modules():
+        if part.training:
+            raise NotDeterministicError(
+                f"{name or type(module).__name__!r} is in training mode, so it may answer differently from call to call "
+                "(dropout, batch statistics). Call model.eval() before explaining it."
+            )
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a trace and keeps every value, by node."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self.values: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        self.values[n] = value
+        return value
+
+
+_IN_PLACE_OPERATORS = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+
+
+def _copy_sharing_weights(module: nn.Module) -> nn.Module:
+    memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        memo[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
+    for buffer in module.buffers():
+        memo[id(buffer)] = buffer.detach()
+    return copy.deepcopy(module, memo)
+
+
+def _undo_in_place(graph: fx.Graph, modules: set[str]) -> None:
+    """Make every node return a new value; what later reads the overwritten value reads the new one."""
+    order = {node: number for number, node in enumerate(graph.nodes)}
+    for node in list(graph.nodes):
+        overwrites = node.op == "call_module" and node.target in modules
+        if node.op == "call_function" and node.target in _IN_PLACE_OPERATORS:
+            node.target = _IN_PLACE_OPERATORS[node.target]
+            overwrites = True
+        elif node.op == "call_method" and node.target.endswith("_") and not node.target.endswith("__"):
+            node.target = node.target[:-1]
+            overwrites = True
+        elif node.op == "call_function" and getattr(node.target, "__name__", "").endswith("_"):
+            plain = getattr(torch, node.target.__name__[:-1], None) or getattr(
+                nn.functional, node.target.__name__[:-1], None
+            )
+            if plain is not None:
+                node.target = plain
+                overwrites = True
+        if node.kwargs.get("inplace") is True:
+            node.kwargs = {**node.kwargs, "inplace": False}
+            overwrites = True
+        if overwrites and node.args and isinstance(node.args[0], fx.Node):
+            here = order[node]
+            node.args[0].replace_all_uses_with(node, lambda user, here=here: order.get(user, here) > here)
