@@ -242,6 +242,19 @@ def test_a_torch_dataset_feeds_a_loader() -> None:
     np.testing.assert_array_equal(labels.numpy(), source.labels)
     scaled = scenes.SceneDataset(source, transform=lambda picture: picture.float() / 255)
     assert scaled[4][0].max() <= 1
+    with pytest.raises(IndexError):
+        scaled[10]
+
+
+def test_a_torch_dataset_gives_masks_that_collate() -> None:
+    source = scenes.SceneSource("part_confounded", 6, seed=3, size=32)
+    data = scenes.generate("part_confounded", 6, seed=3, size=32)
+    loader = torch.utils.data.DataLoader(scenes.SceneDataset(source, masks=True), batch_size=6)
+    pictures, labels, masks = next(iter(loader))
+    np.testing.assert_array_equal(pictures.permute(0, 2, 3, 1).numpy(), data.pixels)
+    np.testing.assert_array_equal(labels.numpy(), data.label)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(mask.numpy(), data[name])
 
 
 @pytest.mark.parametrize(
