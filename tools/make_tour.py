@@ -6,13 +6,18 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from freshness import ROOT
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def peak_megabytes(process: int) -> float | None:
@@ -40,7 +45,28 @@ def execute(path: Path, *, cell_seconds: int) -> tuple[nbformat.NotebookNode, fl
         for number, cell in enumerate(notebook.cells):
             client.execute_cell(cell, number)
         memory = peak_megabytes(client.km.provisioner.pid)
+    freeze_widgets(notebook, client.widget_state)
     return notebook, time.perf_counter() - start, memory
+
+
+def freeze_widgets(notebook: nbformat.NotebookNode, states: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put the headings and pictures of widgets where the widgets were: a page has no kernel to draw them with."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+        view = output.get("data", {}).pop(WIDGET, None)
+        if view is not None:
+            output["data"]["text/html"] = "".join(still_parts(view["model_id"], states))
+
+
+def still_parts(model: str, states: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What can be seen of a widget and of those inside it without a kernel, as HTML, in their order."""
+    state = states.get(model, {})
+    if state.get("_model_name") == "HTMLModel":
+        yield str(state["value"])
+    if str(state.get("source", "")).startswith("data:image/"):
+        alt = escape(state.get("alt", ""), quote=True)
+        yield f'<img alt="{alt}" width="{state.get("width", "")}" src="{state["source"]}">'
+    for child in state.get("children", ()):
+        yield from still_parts(child.removeprefix("IPY_MODEL_"), states)
 
 
 def main() -> None:

@@ -151,6 +151,16 @@ explanation = ExplanationPanel(model, pictures)
 explanation
 
 # %% [markdown]
+# What a panel shows can be had as data, and as the code that makes it; and `explanation.state.method = "saliency"` does
+# what the menu does.
+
+# %%
+explanation.result
+
+# %%
+print(explanation.code())
+
+# %% [markdown]
 # ## 3. Interpretation: what has it learned?
 #
 # So far you asked about one picture. Now run the network over all of them once, and keep what one of its layers
@@ -242,6 +252,9 @@ units = UnitPanel(store, pictures, layer=layer)
 units.state.unit = unit
 units
 
+# %%
+units.result
+
 # %% [markdown]
 # ## Exercise: Right for the right reason?
 #
@@ -312,14 +325,20 @@ view.heatmaps(digit_heat, titles=[f"evidence for {digit}" for digit in said], sh
 # and ink there would make another digit. A method that paints only what *is* there could not show that.
 
 # %%
-digit_layer = "layer3"
-digit_store = ActivationStore.extract(
-    digit_model, data.Subset(digits, np.arange(1200, 1797)), layers=[digit_layer], path=Path(folder.name, "digits.zarr")
-)
-ExplanationPanel(digit_model, some)
+digit_explanation = ExplanationPanel(digit_model, some)
+digit_explanation
+
+# %% [markdown]
+# What do the units of its last convolutional layer respond to? Strokes, corners, loops, whole digits?
 
 # %%
-UnitPanel(digit_store, data.Subset(digits, np.arange(1200, 1797)))
+many = data.Subset(digits, np.arange(1200, 1797))
+digit_store = ActivationStore.extract(digit_model, many, layers=["layer3"], path=Path(folder.name, "digits.zarr"))
+digit_units = UnitPanel(digit_store, many)
+digit_units
+
+# %%
+print(digit_explanation.result.attrs["model"], dict(digit_units.result.sizes))
 
 # %% [markdown]
 # ## Summary
