@@ -5,13 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import torch
-from captum.attr import DeepLift
-from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR, nonlinear
-from torch import nn
-
+from workbench.explain.attribution import Rows, ScoreModule, attribute_all, completeness_gap, require_gradient
 from workbench.explain.baselines import baseline_images, describe
-from workbench.explain.gradients import Rows, ScoreModule, attribute_all, completeness_gap, require_gradient
 from workbench.explain.progress import Meter, Report, Stop
 from workbench.explain.registered import explainers
 from workbench.explain.result import heatmaps
@@ -19,88 +14,9 @@ from workbench.explain.score import Score, ask
 from workbench.explain.unsharing import unshared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    import torch
     import xarray as xr
-
-# captum has the rescale rule for a few activations and silently takes the plain gradient of all others;
-# the rule is the same for every function of one variable
-_ELEMENTWISE = (
-    nn.CELU,
-    nn.GELU,
-    nn.Hardsigmoid,
-    nn.Hardswish,
-    nn.Hardtanh,
-    nn.LogSigmoid,
-    nn.Mish,
-    nn.ReLU6,
-    nn.SELU,
-    nn.SiLU,
-    nn.Softsign,
-    nn.Tanhshrink,
-)
-
-
-class _Rescale(DeepLift):  # type: ignore[misc]
-    """captum's DeepLift with a rule for every element-wise activation, and one for pooling windows that overlap."""
-
-    def _is_non_linear(self, module: nn.Module) -> bool:
-        return type(module) in _RULES or type(module) in SUPPORTED_NON_LINEAR
-
-    def _backward_hook(self, module: nn.Module, grad_input: torch.Tensor, grad_output: torch.Tensor) -> Any:
-        own = _RULES.get(type(module))
-        if own is None or not self.satisfies_attribute_criteria(module):
-            return super()._backward_hook(module, grad_input, grad_output)
-        multipliers = own(module, module.input, module.output, grad_input, grad_output, eps=self.eps)
-        del module.input, module.output
-        return multipliers
-
-
-def _max_pool(
-    module: nn.MaxPool2d,
-    inputs: torch.Tensor,
-    outputs: torch.Tensor,
-    grad_input: torch.Tensor,
-    grad_output: torch.Tensor,
-    eps: float,
-) -> torch.Tensor:
-    """captum's rule for max pooling, adding up what a pixel gets from several windows.
-
-    captum unpools, which keeps one window's share where windows overlap: more than half of SqueezeNet's score is lost.
-    """
-    with torch.no_grad():
-        (image, reference), (top, top_reference) = inputs.chunk(2), outputs.chunk(2)
-        difference = torch.cat(2 * [image - reference])
-        highest = torch.maximum(top, top_reference)
-        shares = grad_output * torch.cat([highest - top_reference, top - highest])
-        twin = nn.MaxPool2d(module.kernel_size, module.stride, module.padding, module.dilation, True, module.ceil_mode)
-        _, indices = twin(inputs)
-        spread = torch.zeros_like(inputs).flatten(2).scatter_add_(2, indices.flatten(2), shares.flatten(2))
-        ours, theirs = spread.view_as(inputs).chunk(2)
-        total = torch.cat(2 * [ours + theirs])
-        return torch.where(difference.abs() < eps, grad_input, total / difference)
-
-
-def _separated(network: ScoreModule) -> ScoreModule:
-    """Give each nonlinearity an input tensor of its own.
-
-    captum replaces the gradient of that tensor. Where another layer reads the tensor too (a skip connection), or a
-    nonlinearity made it (an activation before pooling), it would replace theirs or come too late for them.
-    """
-
-    def own(_module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return tuple(argument.clone() for argument in arguments)
-
-    for part in network.modules():
-        if type(part) in _RULES or type(part) in SUPPORTED_NON_LINEAR:
-            part.register_forward_pre_hook(own)
-    return network
-
-
-_RULES: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
-    **dict.fromkeys(_ELEMENTWISE, nonlinear),
-    nn.MaxPool2d: _max_pool,
-}
+    from torch import nn
 
 
 @explainers.register(
@@ -152,6 +68,8 @@ def deeplift(
         UnknownNameError, NotFiniteError, ShapeError, DtypeError: the target, baseline or images cannot be used.
         Interrupted: ``stop`` answered True.
     """
+    from workbench.explain.rescale import Rescale, separate
+
     question = ask(model, images, target=target, score=score)
     require_gradient(question)
     start = baseline_images(baseline, question.inputs, model=model, seed=seed)
@@ -160,13 +78,14 @@ def deeplift(
         with warnings.catch_warnings():
             # captum announces its hooks each time; they are on our copy
             warnings.filterwarnings("ignore", message="\\s*Setting forward, backward hooks", category=UserWarning)
-            found: torch.Tensor = _Rescale(network).attribute(
+            found: torch.Tensor = Rescale(network).attribute(
                 rows.inputs, baselines=start[rows.start : rows.start + 1], target=rows.targets
             )
         return found
 
     with Meter(2 * len(question), progress=progress, stop=stop, label="DeepLIFT") as meter:
-        network = _separated(ScoreModule(model, question.score, meter, unshared(model, question.inputs[:1])))
+        network = ScoreModule(model, question.score, meter, unshared(model, question.inputs[:1]))
+        separate(network)
         # one image at a time: captum's rule for softmax mixes the images of a batch
         found = attribute_all(question, network, 1, attribute, meter)
     return heatmaps(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InputError
-from workbench.explain.gradients import ScoreModule, attribute_all, require_gradient
+from workbench.explain.attribution import ScoreModule, attribute_all, require_gradient
 from workbench.explain.progress import Meter, Report, Stop
 from workbench.explain.registered import explainers
 from workbench.explain.result import heatmaps
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from torch import nn
 
-    from workbench.explain.gradients import Rows
+    from workbench.explain.attribution import Rows
     from workbench.models import ImageModel
 
 

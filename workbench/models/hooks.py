@@ -132,10 +132,18 @@ def _hooked(module: nn.Module, layers: Sequence[str], visit: Callable[[str, Any]
 def _tensor(layer: str, output: Any) -> torch.Tensor:
     if isinstance(output, torch.Tensor):
         return output
-    raise InputError(f"Layer {layer!r} gives {_describe(output)}; only layers that give one tensor can be used.")
+    raise InputError(f"Layer {layer!r} gives {describe_output(output)}; only layers that give one tensor can be used.")
 
 
-def _describe(output: Any) -> str:
+def describe_output(output: Any) -> str:
+    """What a layer or network gave, in words.
+
+    Args:
+        output: anything.
+
+    Returns:
+        For example ``"a dict with the keys 'logits', 'features'"``.
+    """
     if isinstance(output, Mapping):
         return f"a {type(output).__name__} with the keys {', '.join(repr(key) for key in output)}"
     if isinstance(output, list | tuple):
@@ -281,7 +289,7 @@ def trace_layers(module: nn.Module, inputs: torch.Tensor) -> tuple[Layer, ...]:
 
             def note(_module: nn.Module, _args: Any, output: Any, name: str = name) -> None:
                 if threading.get_ident() == thread:
-                    seen = output.shape if isinstance(output, torch.Tensor) else _describe(output)
+                    seen = output.shape if isinstance(output, torch.Tensor) else describe_output(output)
                     outputs.setdefault(name, []).append((next(order), seen))
 
             stack.callback(part.register_forward_hook(note).remove)

@@ -15,7 +15,7 @@ from torch import nn
 from workbench.arrays import CATEGORY, IMAGE, provenance, strings
 from workbench.data import as_source
 from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError, unknown_name
-from workbench.models.hooks import Layer, trace_layers
+from workbench.models.hooks import Layer, describe_output, trace_layers
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.state import hash_state
 
@@ -269,12 +269,12 @@ class ImageModel:
                 found = raw[self.output]
             except (KeyError, IndexError, TypeError):
                 raise InputError(
-                    f"output is {self.output!r}, but {self.name!r} gives {_describe(raw)}. Load it with one of these."
+                    f"output is {self.output!r}, but {self.name!r} gives {describe_output(raw)}. Take one of these."
                 ) from None
         if not isinstance(found, torch.Tensor):
             example = next(iter(found), "logits") if isinstance(found, Mapping) else 0
             raise InputError(
-                f"{self.name!r} gives {_describe(found)}, not a tensor of logits. Say where they are: "
+                f"{self.name!r} gives {describe_output(found)}, not a tensor of logits. Say where they are: "
                 f"models.load(..., output={example!r}), or output=<a function of what it gives>."
             )
         return found
@@ -403,11 +403,3 @@ def check_finite_logits(logits: torch.Tensor, identifiers: Sequence[str], model:
 
 def _is_prepared(images: Any) -> bool:
     return isinstance(images, torch.Tensor) and images.is_floating_point()
-
-
-def _describe(raw: Any) -> str:
-    if isinstance(raw, Mapping):
-        return f"a {type(raw).__name__} with the keys {', '.join(repr(key) for key in raw)}"
-    if isinstance(raw, list | tuple):
-        return f"a {type(raw).__name__} of {len(raw)}"
-    return f"a {type(raw).__name__}"
