@@ -43,3 +43,13 @@ def test_a_failure_does_not_hide_the_others_and_fails_the_tour(tmp_path: Path) -
     assert "1 of 2 notebooks failed: a.ipynb" in done.stderr
     assert "[1/2] a.ipynb ... FAILED" in done.stdout
     assert (tmp_path / "tour" / "b.html").exists()
+
+
+def test_a_widget_becomes_what_could_be_seen_of_it(tmp_path: Path) -> None:
+    cell = "import ipywidgets\nipywidgets.VBox([ipywidgets.HTML('<b>a heading</b>'), ipywidgets.IntSlider()])"
+    done = tour(write(tmp_path / "widget.ipynb", cell), "--output", tmp_path / "tour")
+    assert done.returncode == 0, done.stderr
+    html = (tmp_path / "tour" / "widget.html").read_text()
+    assert "<b>a heading</b>" in html
+    assert "widget-view+json" not in html, "without a kernel a widget cannot be drawn"
+    assert "VBox(children" not in html
