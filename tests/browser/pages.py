@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,10 @@ class Screen:
     def panel(self, number: int = 0) -> Locator:
         """A panel, once it shows a picture and is at rest."""
         panel = self.page.locator(".workbench-panel").nth(number)
-        panel.wait_for(timeout=MILLISECONDS_TO_RENDER)
+        try:
+            panel.wait_for(timeout=MILLISECONDS_TO_RENDER)
+        except PlaywrightTimeoutError as error:
+            raise AssertionError(f"There is no panel. The page says:\n{self.page.inner_text('body')[-3000:]}") from error
         panel.scroll_into_view_if_needed()
         picture(panel).and_(self.page.locator("[src^='data:image/png']")).wait_for(timeout=MILLISECONDS_TO_RENDER)
         rest(panel)

@@ -114,10 +114,12 @@ def voila(notebook: Path, home: Path) -> Iterator[Server]:
     port = free_port()
     command = [
         sys.executable, "-m", "voila", str(notebook), "--no-browser", f"--port={port}",
-        "--Voila.ip=127.0.0.1", "--ExecutePreprocessor.timeout=120",
+        "--Voila.ip=127.0.0.1",
+        # Comes with the tests, not with the workbench, and asks for modules that Voila does not share.
+        "--VoilaConfiguration.extension_denylist=jupyterlab-jupytext",
     ]  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}", "", notebook.parent)
-    with serve(command, server, "/voila/api/status", home) as running:
+    with serve(command, server, "/voila/static/voila.js", home) as running:
         yield running
 
 

@@ -152,7 +152,7 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
 
     >>> panel = ExplanationPanel("scenes_object", images)              # doctest: +SKIP
     >>> panel.state.method = "integrated_gradients"                    # doctest: +SKIP
-    >>> panel.result["heatmap"].sel(method="Integrated gradients")     # doctest: +SKIP
+    >>> panel.result["heatmap"].sel(explainer="Integrated gradients")     # doctest: +SKIP
     """
 
     heading = "Why this prediction?"
@@ -398,8 +398,8 @@ def gather(
         final: whether nothing is missing.
 
     Returns:
-        ``heatmap`` and ``signed`` (method, y, x) float32, ``picture`` (y, x, channel), ``probability`` (category);
-        coordinates ``method`` (titles) and ``units``; ``complete`` is 0 while something is missing.
+        ``heatmap`` and ``signed`` (explainer, y, x) float32, ``picture`` (y, x, channel), ``probability`` (category);
+        coordinates ``explainer`` (titles) and ``units``; ``complete`` is 0 while something is missing.
     """
     titles: list[str] = []
     for call in request.calls[: len(maps)]:
@@ -409,14 +409,14 @@ def gather(
     signed = np.stack([heat["signed"].values if "signed" in heat.coords else heat.values for heat in maps])
     return xr.Dataset(
         {
-            "heatmap": (("method", "y", "x"), values.astype(np.float32)),
-            "signed": (("method", "y", "x"), signed.astype(np.float32)),
+            "heatmap": (("explainer", "y", "x"), values.astype(np.float32)),
+            "signed": (("explainer", "y", "x"), signed.astype(np.float32)),
             "picture": (("y", "x", "channel"), picture),
             "probability": ("category", probability.values),
         },
         coords={
-            "method": strings(titles),
-            "units": ("method", strings(unit_of(heat) for heat in maps)),
+            "explainer": strings(titles),
+            "units": ("explainer", strings(unit_of(heat) for heat in maps)),
             "category": strings(probability["category"].values),
         },
         attrs={

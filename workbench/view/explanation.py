@@ -31,8 +31,8 @@ def explanation(
     """Draw one picture and its heatmaps, each with its own scale centred at 0.
 
     Args:
-        result: ``heatmap`` (method, y, x) float, ``picture`` (y, x, channel) float in [0, 1], the coordinates
-            ``method`` (titles) and ``units`` (method), and the attributes ``image`` and ``target``. Where the attribute
+        result: ``heatmap`` (explainer, y, x) float, ``picture`` (y, x, channel) float in [0, 1], the coordinates
+            ``explainer`` (titles) and ``units`` (explainer), and the attributes ``image`` and ``target``. Where the attribute
             ``complete`` is 0, NaN means "not computed yet" and leaves the picture bare.
         opacity: of the maps over the picture, in [0, 1].
         contour: outline the share of the area, in (0, 1), where a map is highest.
@@ -49,9 +49,9 @@ def explanation(
     missing = [name for name in NEEDED if name not in result]
     if missing:
         raise InputError(f"The result has no variable {missing[0]!r}; expected what ExplanationPanel.result gives.")
-    maps = as_maps(result["heatmap"].transpose("method", "y", "x").values)
+    maps = as_maps(result["heatmap"].transpose("explainer", "y", "x").values)
     picture = check_picture(result["picture"].transpose("y", "x", "channel").values)
-    methods = [str(name) for name in result["method"].values]
+    methods = [str(name) for name in result["explainer"].values]
     units = [str(unit) for unit in result["units"].values] if "units" in result.coords else ["value"] * len(maps)
     complete = bool(result.attrs.get("complete", 1))
     name, target = str(result.attrs.get("image", "picture")), str(result.attrs.get("target", ""))
