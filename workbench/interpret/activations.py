@@ -449,6 +449,35 @@ def category_of_images(source: Activations, labels: Any) -> tuple[NDArray[np.int
     return array, names
 
 
+def chosen_categories(wanted: Sequence[str] | None, names: Sequence[str], category: NDArray[np.int64]) -> list[int]:
+    """Indices of the categories asked for, or of all that have images.
+
+    Args:
+        wanted: names, or None.
+        names: names of all categories.
+        category: (image) index of the category of each image, -1 for none.
+
+    Returns:
+        The indices, in the order asked for.
+
+    Raises:
+        UnknownNameError: no such category.
+        InputError: a category without images.
+    """
+    present = [int(each) for each in np.unique(category[category >= 0])]
+    if wanted is None:
+        return present
+    chosen = []
+    for name in wanted:
+        if name not in names:
+            raise unknown_name("category", name, names)
+        index = list(names).index(name)
+        if index not in present:
+            raise InputError(f"category {name!r} has no image here. Add images of it, or leave it out.")
+        chosen.append(index)
+    return chosen
+
+
 def _quantile(source: Activations, layer: str, q: float) -> xr.DataArray:
     if not 0 <= q <= 1:
         raise InputError(f"q is {q}; expected between 0 and 1.")

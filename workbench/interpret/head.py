@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import xarray as xr
 
-from workbench.arrays import IMAGE
+from workbench.arrays import IMAGE, UNIT
 from workbench.errors import InputError, StoreMismatchError
 from workbench.interpret.activations import unit_maps
 from workbench.models import replace_output
@@ -123,3 +124,19 @@ def layer_maps(store: Activations, layer: str, indices: NDArray[np.int64]) -> ND
     """
     unit_maps(store, layer)
     return np.asarray(store.dataset(layer)["maps"].isel({IMAGE: indices}).values, dtype=np.float32)
+
+
+def units_first(values: NDArray[np.float32], store: Activations, layer: str) -> NDArray[np.float32]:
+    """Maps in the layer's own order of dimensions as (image, unit, position).
+
+    Args:
+        values: (image, ...) as the layer gives them.
+        store: the activations, whose dimension names count.
+        layer: the layer's name.
+
+    Returns:
+        (image, unit, position) float32.
+    """
+    own = store.dataset(layer)["maps"]
+    array = xr.DataArray(values, dims=own.dims).transpose(IMAGE, UNIT, ...)
+    return np.asarray(array.values.reshape(len(values), own.sizes[UNIT], -1))
