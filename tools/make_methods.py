@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from freshness import ROOT, run
@@ -25,6 +25,7 @@ Every method that is registered, one table a kind. This page is generated from t
 *coverage* how much of the network it looks at, *annotation* what it needs besides images, *feedback* what it gives
 back. *Signed* maps have values below zero, which speak against the category.
 """
+INGREDIENTS = ("baseline",)  # kinds that methods are made with: no access, cost or feedback of their own
 COLUMNS = (
     "Method",
     "Name in code",
@@ -52,7 +53,7 @@ def registries() -> list[tuple[str, Registry]]:
             for attribute, value in vars(importlib.import_module(name)).items():
                 if isinstance(value, Registry) and len(value):
                     found.setdefault(id(value), (f"{name.removeprefix('workbench.')}.{attribute}", value))
-    return list(found.values())
+    return sorted(found.values(), key=lambda entry: entry[1].kind in INGREDIENTS)  # stable: the rooms keep their order
 
 
 def bibliography(text: str) -> dict[str, dict[str, str]]:
@@ -86,7 +87,7 @@ def reference(key: str, entries: Mapping[str, Mapping[str, str]]) -> str:
     return f"- **{key}**: {names} ({entry['year']}). {entry['title']}.{f' *{where}*.' if where else ''}"
 
 
-def row(card: Card) -> str:
+def row(card: Card, columns: Sequence[str]) -> str:
     """One method as a line of its table."""
     cells = (
         card.title,
@@ -101,14 +102,16 @@ def row(card: Card) -> str:
         card.cost or "-",
         ", ".join(f"[{key}](#sources)" for key in card.source) or "-",
     )
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    shown = [cell.replace("|", r"\|") for name, cell in zip(COLUMNS, cells, strict=True) if name in columns]
+    return f"| {' | '.join(shown)} |"
 
 
 def section(path: str, registry: Registry) -> list[str]:
     """The table of one registry, and what a reader must know of its methods."""
-    cards = registry.cards()
-    lines = [f"## {registry.kind.capitalize()}s", "", f"Registry: `workbench.{path}`, {len(cards)} methods.", ""]
-    lines += [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}", *(row(card) for card in cards), ""]
+    cards = sorted(registry.cards(), key=lambda card: card.title.casefold())
+    columns = ("Method", "Name in code", "Returns", "Source") if registry.kind in INGREDIENTS else COLUMNS
+    lines = [f"## {registry.kind.capitalize()}s", "", f"Registry: `workbench.{path}`, {len(cards)} entries.", ""]
+    lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}", *(row(card, columns) for card in cards), ""]
     notes = [f"- **{card.title}**: {card.note}" for card in cards if card.note]
     parameters = [
         f"- `{card.name}`: " + ", ".join(f"`{name}` ({describe(control)})" for name, control in card.parameters.items())
