@@ -37,7 +37,7 @@ train: $(VENV)/.installed-lab ## train the networks that ship, again
 	$(BIN)/python -m workbench.train $(ARGS)
 
 figure: $(VENV)/.installed-test ## photograph the real lab for the README (needs Chromium)
-	WORKBENCH_FIGURE=docs/images/lab.png REQUIRE_BROWSER=1 $(BIN)/python -m pytest -q tests/browser -k figure $(ARGS)
+	WORKBENCH_FIGURE=docs/images/lab.png REQUIRE_BROWSER=1 $(BIN)/python -m pytest -q tests/browser/test_lab.py -k start_notebook $(ARGS)
 
 exercises: $(VENV)/.installed-test ## write notebooks and exercises from notebooks/source
 	$(BIN)/python tools/make_notebooks.py

@@ -143,8 +143,8 @@ forecast.reveal(outcome, because=because) if outcome else forecast
 # %% [markdown]
 # ### The same in a panel
 #
-# Choose another picture, another category, another method; put two methods side by side. The picture can also be
-# moved through with the arrow keys. *Copy as code* gives the call that makes what you see.
+# Choose another picture, another category, another method; put two methods side by side. Every control works by
+# mouse and by keyboard. *Copy as code* gives the call that makes what you see.
 
 # %%
 explanation = ExplanationPanel(model, pictures)
