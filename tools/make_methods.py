@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def plain(text: str) -> str:
     """Text without the marks of LaTeX."""
     accents = {"'": "\u0301", "`": "\u0300", '"': "\u0308", "^": "\u0302", "~": "\u0303"}
     text = re.sub(r"\{?\\(['`\"^~])\{?(\w)\}?\}?", lambda found: found[2] + accents[found[1]], text)
+    text = unicodedata.normalize("NFC", text)
     return text.replace("{", "").replace("}", "").replace("--", "\u2013").replace(r"\&", "&")
 
 
