@@ -82,7 +82,8 @@ class Screen:
         try:
             panel.wait_for(timeout=MILLISECONDS_TO_RENDER)
         except PlaywrightTimeoutError as error:
-            raise AssertionError(f"There is no panel. The page says:\n{self.page.inner_text('body')[-3000:]}") from error
+            said = self.page.inner_text("body")[-3000:]
+            raise AssertionError(f"There is no panel. The page says:\n{said}") from error
         panel.scroll_into_view_if_needed()
         picture(panel).and_(self.page.locator("[src^='data:image/png']")).wait_for(timeout=MILLISECONDS_TO_RENDER)
         rest(panel)

@@ -24,11 +24,11 @@ def test_the_lab_answers_to_the_token_only(lab: Server) -> None:
     assert lab.url.startswith("http://127.0.0.1:")
 
 
-def test_the_panels_of_the_start_notebook_react(lab: Server, browser: Browser, tmp_path: Path) -> None:
+def test_the_start_notebook_reacts_and_makes_the_figure(lab: Server, browser: Browser, tmp_path: Path) -> None:
     """And a photograph of the first is taken: for the README, where WORKBENCH_FIGURE says so (`make figure`)."""
     shutil.copy(START, lab.folder / START.name)
     screen = (
-        Screen.blank(browser, width=1440, height=1000, scale=2).open_notebook(lab, START.name, mode="lab").run_all()
+        Screen.blank(browser, width=1440, height=1000, scale=1.5).open_notebook(lab, START.name, mode="lab").run_all()
     )
     explanation = screen.panel(0)
     changes(explanation, lambda: explanation.locator(".workbench-tile").nth(1).click())

@@ -119,7 +119,7 @@ def _under(picture: NDArray[np.float32], scale: Scale) -> NDArray[np.float32]:
     """The picture below a map: pale, and with little colour or none, so that no hue of it is taken for the map's."""
     grey = (picture @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
     colour = 0.0 if scale.kind == "diverging" else COLOUR_KEPT
-    return 0.15 + 0.85 * (colour * picture + (1 - colour) * grey)
+    return (0.15 + 0.85 * (colour * picture + (1 - colour) * grey)).astype(np.float32)
 
 
 def check_proportions(map_shape: tuple[int, ...], picture_shape: tuple[int, ...]) -> None:

@@ -32,8 +32,8 @@ def explanation(
 
     Args:
         result: ``heatmap`` (explainer, y, x) float, ``picture`` (y, x, channel) float in [0, 1], the coordinates
-            ``explainer`` (titles) and ``units`` (explainer), and the attributes ``image`` and ``target``. Where the attribute
-            ``complete`` is 0, NaN means "not computed yet" and leaves the picture bare.
+            ``explainer`` (titles) and ``units`` (explainer), and the attributes ``image`` and ``target``. Where the
+            attribute ``complete`` is 0, NaN means "not computed yet" and leaves the picture bare.
         opacity: of the maps over the picture, in [0, 1].
         contour: outline the share of the area, in (0, 1), where a map is highest.
         clip: the share of values, in [0, 0.5], that may lie beyond a scale.
