@@ -7,7 +7,10 @@ A message says what was wrong with which value, what was expected, and what to d
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class WorkbenchError(Exception):

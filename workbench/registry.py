@@ -59,6 +59,7 @@ class Method:
     card: Card
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
         return self.function(*args, **kwargs)
 
 
