@@ -52,8 +52,6 @@ def test_bibliography_in_plain_text(maker: ModuleType) -> None:
         "@misc{smilkov2017,\n  author = {Vi{\\'e}gas, Fernanda and Kim, Been},\n"
         "  title  = {{SmoothGrad}: noise},\n  year   = {2017}\n}\n"
     )
-    assert (
-        maker.reference("smilkov2017", entries) == "- **smilkov2017**: Vie\u0301gas and Kim (2017). SmoothGrad: noise."
-    )
+    assert maker.reference("smilkov2017", entries) == "- **smilkov2017**: Viégas and Kim (2017). SmoothGrad: noise."
     with pytest.raises(SystemExit, match="nobody2020"):
         maker.reference("nobody2020", entries)
