@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from workbench.explain.incremental.engine import Runner, score_all
-from workbench.explain.incremental.trace import trace_program
+from workbench.explain.incremental.engine import IncrementalEngine
 from workbench.explain.lattice import positions
 
 
@@ -29,8 +29,9 @@ def dense_oracle(module: nn.Module, image: Tensor, windows: NDArray[np.int64], f
 
 
 def incremental(module: nn.Module, image: Tensor, windows: NDArray[np.int64], fill: Tensor, batch: int = 5) -> Tensor:
-    with torch.inference_mode():
-        return score_all(Runner(trace_program(module, image), image), windows, fill, batch=batch)
+    engine = IncrementalEngine(module, image)
+    plan = dataclasses.replace(engine.plan(windows), batch=batch)
+    return engine.scores(windows, fill, plan=plan)
 
 
 def settle(module: nn.Module, size: tuple[int, int], channels: int = 3) -> nn.Module:

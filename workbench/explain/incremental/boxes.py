@@ -16,7 +16,7 @@ from workbench.explain.incremental.operations import Axis, Source, Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from workbench.explain.incremental.program import Program
+    from workbench.explain.incremental.program import Program, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,22 +56,35 @@ def follow(program: Program, axis: int, first: NDArray[np.int64], length: NDArra
     high = np.zeros((count, windows), np.int64)
     sizes = np.array([step.extent[axis] if step.local else 0 for step in program.steps], np.int64)
     for number, step in enumerate(program.steps):
-        if not step.local:
-            continue
-        size = sizes[number]
         if isinstance(step.operation, Source):
-            low[number], high[number] = first, np.minimum(first + length, size)
-        elif isinstance(step.operation, Window):
-            source = step.inputs[0]
-            window = step.operation.y if axis == 0 else step.operation.x
-            low[number], high[number] = reached(window, low[source], high[source], int(size))
-        elif step.inputs:
+            low[number], high[number] = first, np.minimum(first + length, sizes[number])
+        elif step.local:
             read = list(step.inputs)
-            # nothing changed is (size, 0), so that the union needs no special case
-            low[number], high[number] = low[read].min(axis=0), high[read].max(axis=0)
-        else:
-            low[number] = size
+            low[number], high[number] = interval(step, axis, int(sizes[number]), low[read], high[read])
     return Spans(low, high, sizes)
+
+
+def interval(
+    step: Step, axis: int, size: int, low: NDArray[np.int64], high: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where a step's value changes, along one axis.
+
+    Args:
+        step: the step.
+        axis: 0 for y, 1 for x.
+        size: pixels of its map along the axis.
+        low: (input, position) first changed pixel of each map that it reads.
+        high: (input, position) one past the last.
+
+    Returns:
+        (position) first changed pixel, and one past the last; (size, 0) where nothing changes, so that a union with
+        others needs no special case.
+    """
+    if isinstance(step.operation, Window):
+        return reached(step.operation.y if axis == 0 else step.operation.x, low[0], high[0], size)
+    if not len(low):
+        return np.full(low.shape[1:], size), np.zeros(low.shape[1:], np.int64)
+    return low.min(axis=0), high.max(axis=0)
 
 
 def reached(

@@ -1,247 +1,314 @@
 """The exact incremental engine: only what a window changes is computed again.
 
-Source: the design follows the box of changed pixels through the network, layer by layer [nakandala2019].
+Source: the box of changed pixels is followed through the network, layer by layer [nakandala2019].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import copy
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from workbench.explain.incremental.boxes import Boxes
-from workbench.explain.incremental.kernels.gather import Base, Changed, cut, cut_sparse
-from workbench.explain.incremental.operations import (
-    Axis,
-    Constant,
-    GlobalMean,
-    Opaque,
-    Pointwise,
-    SizeOf,
-    Source,
-    Window,
-)
-from workbench.explain.incremental.program import Program, Step
-from workbench.explain.incremental.schedule import Group, schedule
+from workbench.errors import DtypeError, InputError, NotDeterministicError, ShapeError, unknown_name
+from workbench.explain.incremental.kernels.gather import Base
+from workbench.explain.incremental.plan import IncrementalPlan, plan_program
+from workbench.explain.incremental.runner import Runner, run_whole
+from workbench.explain.incremental.trace import refuse_training, trace_program
+from workbench.explain.incremental.trimming import run_trimmed
+from workbench.models.state import hash_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from workbench.explain.incremental.boxes import Boxes
+    from workbench.explain.incremental.program import Program
+
+MEMORY_LIMIT = 512 * 2**20
+_REMEMBERED = 4
+_programs: WeakKeyDictionary[nn.Module, OrderedDict[Any, Program]] = WeakKeyDictionary()
 
 
-class Runner:
-    """Runs a program on one image: once as it is, then on boxes that differ from it.
+def program_of(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()) -> Program:
+    """The program of a network for an input shape, traced once and remembered until the network changes.
 
     Args:
-        program: the traced network.
-        inputs: (1, channel, y, x), the image.
+        module: the network, in evaluation mode.
+        inputs: (1, channel, y, x), an input of the shape to trace for.
+        keep: layers whose outputs must stay steps of their own.
+
+    Returns:
+        The program. What is remembered is used only while every byte of the weights, every setting that the modules
+        print, shape, dtype and device are the same: an edited weight makes a new program.
+
+    Raises:
+        NotDeterministicError: a part of the network is in training mode.
+        UntraceableError: the network cannot be followed symbolically.
+    """
+    refuse_training(module)
+    key = (hash_state(module), repr(module), tuple(inputs.shape), inputs.dtype, inputs.device, tuple(keep))
+    known = _programs.setdefault(getattr(module, "module", module), OrderedDict())
+    if key not in known:
+        known[key] = trace_program(module, inputs, keep=keep)
+        while len(known) > _REMEMBERED:
+            known.popitem(last=False)
+    known.move_to_end(key)
+    return known[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """How the activation of a layer changes in some windows.
+
+    Attributes:
+        windows: (window) int64, which of the windows that were asked for.
+        y: (window) int64, first row of the box that may have changed.
+        x: (window) int64, first column.
+        delta: (window, feature, y, x) float, activation with the window hidden minus the original's, inside the box;
+            outside it nothing changes.
     """
 
-    def __init__(self, program: Program, inputs: Tensor) -> None:
-        self.program = program
-        self.device, self.dtype = inputs.device, inputs.dtype
-        self._bases: dict[tuple[int, int, int, int, int, float], Base] = {}
-        self._last_use = [max(readers, default=number) for number, readers in enumerate(program.users())]
-        self.original: list[Any] = self._run_whole(inputs)
+    windows: NDArray[np.int64]
+    y: NDArray[np.int64]
+    x: NDArray[np.int64]
+    delta: Tensor
+
+
+class IncrementalEngine:
+    """One image in one network, of which any windows can be hidden at the price of what they change.
+
+    The image goes through the network once, and every map is kept. The engine is for the weights as they are when it is
+    made: make another one after editing them (its program is remembered only while no weight changes).
+
+    Args:
+        module: the network, in evaluation mode; gives (image, category).
+        inputs: (channel, y, x) or (1, channel, y, x) float, normalised, on the network's device.
+        keep: layers that :meth:`change` and :meth:`linearised` will be asked for, by module name.
+        memory_limit: bytes that a batch of positions may take beyond the network and the image's own maps.
+
+    Raises:
+        NotDeterministicError: the network is in training mode, or answers differently when asked twice.
+        UntraceableError: the network cannot be followed symbolically (control flow that depends on data, say).
+        ShapeError, DtypeError: inputs that are not one image.
+    """
+
+    def __init__(
+        self, module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = (), memory_limit: int = MEMORY_LIMIT
+    ) -> None:
+        if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+            raise DtypeError(f"inputs are {type(inputs).__name__}; expected a floating torch tensor.")
+        image = inputs[None] if inputs.ndim == 3 else inputs
+        if image.ndim != 4 or len(image) != 1:
+            raise ShapeError(f"inputs have shape {tuple(inputs.shape)}; expected one image, (channel, y, x).")
+        self.memory_limit = memory_limit
+        image = image.detach()
+        self.program = program_of(module, image, keep=keep)
+        with torch.inference_mode():
+            self._runner = Runner(self.program, image)
+            self._check(module, image)
+        self._image = Base(self._runner.original[0][0], 0, 0)
+
+    def _check(self, module: nn.Module, image: Tensor) -> None:
+        """The program must give what the network gives, and the network the same thing twice."""
+        first, second = module(image), module(image)
+        if not torch.equal(first, second):
+            raise NotDeterministicError(
+                "The network gives different answers to the same image, although it is in evaluation mode: a layer "
+                "draws at random. Switch that off before explaining it."
+            )
+        close = {torch.float64: 1e-9, torch.float32: 1e-3}.get(image.dtype, 0.1)
+        scale = float(first.abs().max()) + 1e-12
+        if first.shape != self.output.shape or float((first - self.output).abs().max()) > close * scale:
+            from workbench.explain.incremental.translate import UntraceableError
+
+            raise UntraceableError("the traced network does not give what the network itself gives")
 
     @property
     def output(self) -> Tensor:
-        """The network's answer to the image itself, (1, category)."""
-        return self.original[-1]  # type: ignore[no-any-return]
+        """The network's answer to the untouched image, (1, category)."""
+        return self._runner.output
 
-    # ---- whole maps ------------------------------------------------------------------------------------------------
+    @property
+    def size(self) -> tuple[int, int]:
+        """(y, x) pixels of the image."""
+        return self.program.input_shape[1], self.program.input_shape[2]
 
-    def _run_whole(self, inputs: Tensor) -> list[Any]:
-        values: list[Any] = []
-        for step in self.program.steps:
-            if isinstance(step.operation, Source):
-                values.append(inputs.permute(0, 2, 3, 1).contiguous())
-            else:
-                values.append(self._whole(step, [values[source] for source in step.inputs], len(inputs)))
-        return values
-
-    def _whole(self, step: Step, values: Sequence[Any], count: int) -> Any:
-        """One step on whole maps; local inputs are feature last."""
-        operation = step.operation
-        if isinstance(operation, Pointwise):
-            return operation.function(*values)
-        if isinstance(operation, Window):
-            return operation.on_map(values[0], *step.extent)
-        if isinstance(operation, Constant):
-            return operation.value.to(self.device)
-        if isinstance(operation, GlobalMean):
-            return operation.finish(values[0].mean(dim=(1, 2)))
-        if isinstance(operation, SizeOf):
-            return operation.function(torch.Size((count, *operation.shape[1:])))
-        if isinstance(operation, Opaque):
-            sources = [self.program.steps[source] for source in step.inputs]
-            return operation.function(*map(_own_order, sources, values))
-        raise TypeError(f"{step.layer!r} cannot be run: {operation!r}")
-
-    # ---- boxes -----------------------------------------------------------------------------------------------------
-
-    def run(self, group: Group, start: int, stop: int, patch: Callable[[Boxes], Tensor]) -> Tensor:
-        """The network's answers for some positions of a group.
+    def plan(self, windows: NDArray[np.int64]) -> IncrementalPlan:
+        """What measuring some windows will take.
 
         Args:
-            group: positions with boxes of one size.
-            start: first position of the group to compute.
-            stop: one past the last.
-            patch: makes the changed pixels of the input, (position, y, x, channel), from the boxes.
+            windows: (window, 4) int64: first row, first column, rows, columns.
 
         Returns:
-            (position, category).
-        """
-        boxes = group.boxes.part(start, stop)
-        values: dict[int, Any] = {}
-        steps = self.program.steps
-        for number, step in enumerate(steps):
-            if isinstance(step.operation, Source):
-                values[number] = patch(boxes)
-            elif isinstance(step.operation, Constant):
-                values[number] = None
-            elif isinstance(step.operation, SizeOf):
-                shape = torch.Size((stop - start, *step.operation.shape[1:]))
-                values[number] = step.operation.function(shape)
-            elif step.local and not group.whole[number]:
-                values[number] = self._box(number, step, values, boxes)
-            elif isinstance(step.operation, GlobalMean) and not group.whole[step.inputs[0]]:
-                values[number] = self._box_mean(step, values, boxes)
-            else:
-                read = [self._completed(source, values, boxes, group) for source in step.inputs]
-                values[number] = self._whole(step, read, stop - start)
-            for source in step.inputs:
-                if self._last_use[source] == number:
-                    values.pop(source, None)
-        return values[len(steps) - 1]  # type: ignore[no-any-return]
+            The plan.
 
-    def _box(self, number: int, step: Step, values: dict[int, Any], boxes: Boxes) -> Tensor:
-        y, x, height, width = boxes.y[number], boxes.x[number], int(boxes.height[number]), int(boxes.width[number])
-        operation = step.operation
-        if isinstance(operation, Pointwise):
-            read = [self._at(source, values, boxes, number) for source in step.inputs]
-            return operation.function(*read)
-        if not isinstance(operation, Window):
-            raise TypeError(f"{step.layer!r} cannot be run on boxes: {operation!r}")
-        source = step.inputs[0]
-        base = self._base(source, step)
-        first_y, first_x = y * operation.y.stride - operation.y.padding, x * operation.x.stride - operation.x.padding
-        changed = self._changed(source, values, boxes)
-        span = operation.y.span(height), operation.x.span(width)
-        steps = operation.y.step, operation.x.step
-        if steps == (1, 1):
-            window = cut(base, changed, first_y, first_x, *span)
-        else:
-            window = cut_sparse(base, changed, first_y, first_x, span, steps)
-        result = operation.on_window(window)
-        if operation.scale is not None:
-            down, across = (
-                factor[torch.from_numpy(start[:, None] + np.arange(length)).to(self.device)]
-                for factor, start, length in zip(operation.scale, (y, x), (height, width), strict=True)
-            )
-            result = result * (down[:, :, None, None] * across[:, None, :, None])
+        Raises:
+            ShapeError, InputError: windows that are not inside the image.
+        """
+        windows = self._checked(windows)
+        return plan_program(
+            self.program, windows, memory_limit=self.memory_limit, item=self._runner.output.element_size()
+        )
+
+    def cost(self, windows: NDArray[np.int64]) -> float:
+        """Forward-equivalents that measuring some windows takes: multiplications over those of one forward pass.
+
+        Args:
+            windows: (window, 4) int64: first row, first column, rows, columns.
+        """
+        return self.plan(windows).forward_equivalents if len(windows) else 0.0
+
+    def scores(
+        self,
+        windows: NDArray[np.int64],
+        fill: Tensor,
+        *,
+        trim: float | None = None,
+        plan: IncrementalPlan | None = None,
+    ) -> Tensor:
+        """The network's answers with each window hidden.
+
+        Args:
+            windows: (window, 4) int64: first row, first column, rows, columns.
+            fill: (channel, y, x) float, what the windows show.
+            trim: None for exact answers; otherwise changes below this part of a layer's root mean square are dropped
+                at the border of the box after every layer that widens it.
+            plan: of the same windows, where there is one.
+
+        Returns:
+            (window, category), in the order of the windows.
+
+        Raises:
+            ShapeError, InputError: windows that are not inside the image, a fill of another shape, a negative ``trim``.
+        """
+        windows = self._checked(windows)
+        result = self.output.new_empty((len(windows), *self.output.shape[1:]))
+        for chosen, answers in self.batches(windows, fill, trim=trim, plan=plan):
+            result[torch.from_numpy(chosen)] = answers
         return result
 
-    def _at(self, source: int, values: dict[int, Any], boxes: Boxes, number: int) -> Tensor:
-        """A map's pixels in the box of a later step."""
-        height, width = int(boxes.height[number]), int(boxes.width[number])
-        y, x = boxes.y[number], boxes.x[number]
-        if isinstance(self.program.steps[source].operation, Constant):
-            window = self._base(source).windows(y, x, height, width)
-        else:
-            window = cut(self._base(source), self._changed(source, values, boxes), y, x, height, width)
-        return window.unflatten(3, self.program.steps[source].features) if self._irregular(source) else window
+    def batches(
+        self,
+        windows: NDArray[np.int64],
+        fill: Tensor,
+        *,
+        trim: float | None = None,
+        plan: IncrementalPlan | None = None,
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """As :meth:`scores`, a batch at a time.
 
-    def _irregular(self, source: int) -> bool:
-        return len(self.program.steps[source].features) != 1
+        Yields:
+            (window) int64, which windows, and (window, category), their answers.
+        """
+        if trim is not None and not trim >= 0:
+            raise InputError(f"trim is {trim!r}; expected None or a number of at least 0.")
+        windows = self._checked(windows)
+        filled = self._filled(fill)
+        for chosen, boxes, whole in (plan or self.plan(windows)).parts():
+            with torch.inference_mode():
+                patch = occluded(self._image, filled, windows[chosen], boxes)
+                if trim is None:
+                    answers = self._runner.run(boxes, whole, patch)
+                else:
+                    answers = run_trimmed(self._runner, boxes, patch, trim)
+            yield chosen, answers
 
-    def _changed(self, source: int, values: dict[int, Any], boxes: Boxes) -> Changed:
-        pixels = values[source]
-        return Changed(pixels.flatten(3) if pixels.ndim > 3 else pixels[..., None], boxes.y[source], boxes.x[source])
+    def change(self, layer: str, windows: NDArray[np.int64], fill: Tensor) -> Iterator[Change]:
+        """How the activation of a layer changes when windows are hidden; only what lies before it is computed.
 
-    def _box_mean(self, step: Step, values: dict[int, Any], boxes: Boxes) -> Tensor:
-        """Mean of the original, less that of its box, plus that of the changed box."""
-        source = step.inputs[0]
-        height, width = int(boxes.height[source]), int(boxes.width[source])
-        before = self._base(source).windows(boxes.y[source], boxes.x[source], height, width)
-        change = (values[source].flatten(3) - before).sum(dim=(1, 2))
-        rows, columns = self.program.steps[source].extent
-        mean = self.original[source].flatten(3).mean(dim=(1, 2)) + change / (rows * columns)
-        operation = step.operation
-        if not isinstance(operation, GlobalMean):
-            raise TypeError(f"{step.layer!r} is no mean.")
-        return operation.finish(mean)
+        Args:
+            layer: a layer that was kept.
+            windows: (window, 4) int64: first row, first column, rows, columns.
+            fill: (channel, y, x) float, what the windows show.
 
-    def _completed(self, source: int, values: dict[int, Any], boxes: Boxes, group: Group) -> Any:
-        """A value as whole maps: a box is put into copies of the original's map."""
-        step = self.program.steps[source]
-        if not step.local:
-            return values[source]
-        count = boxes.y.shape[1]
-        if isinstance(step.operation, Constant):
-            return self.original[source].expand(count, *self.original[source].shape[1:])
-        if group.whole[source]:
-            return values[source]
-        zeros = np.zeros(count, np.int64)
-        whole = cut(self._base(source), self._changed(source, values, boxes), zeros, zeros, *step.extent)
-        return whole.unflatten(3, step.features) if self._irregular(source) else whole
+        Yields:
+            The changes, a batch of windows at a time.
 
-    def _base(self, source: int, reader: Step | None = None) -> Base:
-        """The original's map, padded as far as its reader looks; kept."""
-        y, x, fill = Axis(), Axis(), 0.0
-        extent = rows, columns = self.program.steps[source].extent
-        if reader is not None and isinstance(reader.operation, Window):
-            y, x, fill = reader.operation.y, reader.operation.x, reader.operation.fill
-            extent = reader.extent
-        pads = (y.padding, y.padding_after(rows, extent[0]), x.padding, x.padding_after(columns, extent[1]))
-        pads = (max(pads[0], 0), max(pads[1], 0), max(pads[2], 0), max(pads[3], 0))
-        key = (source, *pads, fill if any(pads) else 0.0)
-        if key not in self._bases:
-            pixels = self.original[source]
-            pixels = pixels.flatten(3) if pixels.ndim > 3 else pixels[..., None]
-            padded = F.pad(pixels, (0, 0, pads[2], pads[3], pads[0], pads[1]), value=fill) if any(pads) else pixels
-            self._bases[key] = Base(padded[0].contiguous(), pads[0], pads[2])
-        return self._bases[key]
+        Raises:
+            UnknownNameError: no such layer.
+            InputError: a layer whose pixels cannot be followed.
+        """
+        number = self._layer(layer)
+        windows, filled = self._checked(windows), self._filled(fill)
+        for chosen, boxes, _ in plan_program(
+            self.program, windows, memory_limit=self.memory_limit, item=self.output.element_size(), until=number
+        ).parts():
+            with torch.inference_mode():
+                patch = occluded(self._image, filled, windows[chosen], boxes)
+                boxed = np.zeros(len(self.program.steps), bool)
+                after = self._runner.run(boxes, boxed, patch, until=number)
+                delta = after.flatten(3) - self._runner.before(number, boxes)
+            yield Change(chosen, boxes.y[number], boxes.x[number], delta.permute(0, 3, 1, 2))
 
+    def linearised(self, layer: str, windows: NDArray[np.int64], fill: Tensor, gradient: Tensor) -> Tensor:
+        """The dot product of a layer's change with a gradient: the change of the score, were the rest linear.
 
-def _own_order(step: Step, value: Any) -> Any:
-    """A feature-last map in the dimension order of the network."""
-    if step.layout is None:
-        return value
-    rest = iter(range(3, value.ndim))
-    order = [0, *(step.layout.index(dim) + 1 if dim in step.layout else next(rest) for dim in range(1, value.ndim))]
-    return value.permute(order)
+        Args:
+            layer: a layer that was kept.
+            windows: (window, 4) int64: first row, first column, rows, columns.
+            fill: (channel, y, x) float, what the windows show.
+            gradient: (feature, y, x) float, of the score with respect to the layer's activation.
 
+        Returns:
+            (window) float, in the order of the windows.
 
-def score_all(
-    runner: Runner, windows: NDArray[np.int64], fill: Tensor, *, batch: int = 32, groups: list[Group] | None = None
-) -> Tensor:
-    """Answers for all windows.
+        Raises:
+            ShapeError: a gradient that is not of the layer's shape.
+            UnknownNameError, InputError: see :meth:`change`.
+        """
+        number = self._layer(layer)
+        expected = self.program.steps[number].shape[1:]
+        if tuple(gradient.shape) != tuple(expected):
+            raise ShapeError(f"gradient has shape {tuple(gradient.shape)}; {layer!r} gives {tuple(expected)}.")
+        slope = Base(gradient.detach().permute(1, 2, 0).to(self._image.pixels).contiguous(), 0, 0)
+        result = self.output.new_zeros(len(windows))
+        for change in self.change(layer, windows, fill):
+            with torch.inference_mode():
+                weights = slope.windows(change.y, change.x, change.delta.shape[2], change.delta.shape[3])
+                dot = (change.delta.permute(0, 2, 3, 1) * weights).sum(dim=(1, 2, 3))
+                result[torch.from_numpy(change.windows)] = dot
+        return result
 
-    Args:
-        runner: the network and the image.
-        windows: (window, 4) int64: first row, first column, rows, columns.
-        fill: (channel, y, x), what the windows show.
-        batch: positions at once.
-        groups: the schedule, where there is one.
+    def linearised_cost(self, layer: str, windows: NDArray[np.int64]) -> float:
+        """Forward-equivalents that :meth:`change` and :meth:`linearised` take for some windows.
 
-    Returns:
-        (window, category).
-    """
-    image = runner.original[0]
-    filled = Base(fill.permute(1, 2, 0).to(image).contiguous(), 0, 0)
-    base = Base(image[0], 0, 0)
-    result = image.new_empty((len(windows), *runner.output.shape[1:]))
-    for group in groups if groups is not None else schedule(runner.program, windows):
-        for start in range(0, len(group.positions), batch):
-            chosen = group.positions[start : start + batch]
+        Args:
+            layer: a layer that was kept.
+            windows: (window, 4) int64: first row, first column, rows, columns.
+        """
+        number = self._layer(layer)
+        plan = plan_program(self.program, self._checked(windows), memory_limit=self.memory_limit, item=4, until=number)
+        return plan.forward_equivalents
 
-            def patch(boxes: Boxes, chosen: NDArray[np.int64] = chosen) -> Tensor:
-                return occluded(base, filled, windows[chosen], boxes)
+    def _layer(self, layer: str) -> int:
+        steps = enumerate(self.program.steps)
+        names = {name: number for number, step in steps if step.local for name in step.layers}
+        if layer not in names:
+            raise unknown_name("layer", layer, names, hint="Name it in keep= when the engine is made.")
+        return names[layer]
 
-            result[torch.from_numpy(chosen)] = runner.run(group, start, start + len(chosen), patch)
-    return result
+    def _filled(self, fill: Tensor) -> Base:
+        if tuple(fill.shape) != self.program.input_shape:
+            raise ShapeError(f"fill has shape {tuple(fill.shape)}; expected {self.program.input_shape}, as the image.")
+        return Base(fill.detach().permute(1, 2, 0).to(self._image.pixels).contiguous(), 0, 0)
+
+    def _checked(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        windows = np.asarray(windows, dtype=np.int64)
+        if windows.ndim != 2 or windows.shape[1] != 4:
+            raise ShapeError(f"windows have shape {windows.shape}; expected (window, 4): row, column, rows, columns.")
+        inside = (windows[:, :2] >= 0).all(1) & (windows[:, 2:] > 0).all(1)
+        inside &= (windows[:, :2] + windows[:, 2:] <= np.array(self.size)).all(1)
+        if not inside.all():
+            bad = windows[~inside][0].tolist()
+            raise InputError(f"Window {bad} (row, column, rows, columns) is not inside an image of {self.size} pixels.")
+        return windows
 
 
 def occluded(base: Base, fill: Base, windows: NDArray[np.int64], boxes: Boxes) -> Tensor:

@@ -15,16 +15,21 @@ class Step:
     Attributes:
         operation: what it computes.
         inputs: numbers of the steps that it reads.
-        layer: the module (or the node of the trace) whose output it is.
+        layers: the modules whose output it is, the innermost first; the node of the trace where it is no module's.
         shape: shape of its value for one image, in the network's own dimension order; () where it is no tensor.
         layout: which dimensions of ``shape`` are y and x; None where the value cannot be followed pixel by pixel.
     """
 
     operation: Operation
     inputs: tuple[int, ...]
-    layer: str
+    layers: tuple[str, ...]
     shape: tuple[int, ...]
     layout: tuple[int, int] | None
+
+    @property
+    def layer(self) -> str:
+        """The innermost module whose output it is."""
+        return self.layers[0]
 
     @property
     def local(self) -> bool:
@@ -81,12 +86,12 @@ def fold(program: Program, *, keep: frozenset[str] = frozenset()) -> Program:
         if not isinstance(step.operation, Pointwise) or len(step.inputs) != 1:
             continue
         before = steps[step.inputs[0]]
-        if len(users[step.inputs[0]]) != 1 or before.layer in keep or before.shape != step.shape:
+        if len(users[step.inputs[0]]) != 1 or keep.intersection(before.layers) or before.shape != step.shape:
             continue
         merged = _merge(before.operation, step.operation)
         if merged is not None:
             # in the place of the later one: the earlier one is then read by nobody, and pruned
-            steps[number] = replace(before, operation=merged, layer=step.layer, layout=step.layout)
+            steps[number] = replace(before, operation=merged, layers=step.layers, layout=step.layout)
     return prune(replace(program, steps=tuple(steps)))
 
 

@@ -11,12 +11,17 @@ from workbench.explain.incremental.boxes import Boxes, Spans, classes, corners, 
 from workbench.explain.incremental.operations import Opaque, Pointwise, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from workbench.explain.incremental.program import Program
 
 # What moving one number through memory costs, in multiplications: boxes pay for it twice (cut out, pasted).
 MOVING = 40.0
+
+# Shares of a map from which on it may be computed as a whole; the cheapest is taken.
+SHARES = (0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 1.01)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,11 @@ class Costs:
     moved: NDArray[np.float64]
     pixels: NDArray[np.float64]
     fixed: float
+
+    def before(self, until: int) -> Costs:
+        """The costs of the steps up to one."""
+        wanted = np.arange(len(self.pixels)) <= until
+        return Costs(self.multiplications * wanted, self.numbers * wanted, self.moved * wanted, self.pixels, fixed=0.0)
 
     @property
     def dense(self) -> float:
@@ -96,7 +106,14 @@ def costs(program: Program) -> Costs:
     return Costs(multiplications, numbers, moved, pixels, fixed)
 
 
-def schedule(program: Program, windows: NDArray[np.int64], *, most: int = 5, known: Costs | None = None) -> list[Group]:
+def schedule(
+    program: Program,
+    windows: NDArray[np.int64],
+    *,
+    most: int = 5,
+    known: Costs | None = None,
+    until: int | None = None,
+) -> list[Group]:
     """Divide windows into groups, and decide for each group where boxes end.
 
     Args:
@@ -104,11 +121,15 @@ def schedule(program: Program, windows: NDArray[np.int64], *, most: int = 5, kno
         windows: (window, 4) int64: first row, first column, rows, columns.
         most: greatest number of classes an axis.
         known: the costs of the program, where they have been counted.
+        until: the last step that is needed; then every step is computed as a box.
 
     Returns:
         The groups; every window is in exactly one.
     """
     price = known or costs(program)
+    if until is not None:
+        price = price.before(until)
+    shares = (1.01,) if until is not None else SHARES
     spans, members, labels = [], [], []
     for axis in (0, 1):
         distinct, member = np.unique(windows[:, [axis, axis + 2]], axis=0, return_inverse=True)
@@ -122,18 +143,23 @@ def schedule(program: Program, windows: NDArray[np.int64], *, most: int = 5, kno
     groups = []
     for key in np.unique(np.stack(labels, axis=1), axis=0):
         positions = np.flatnonzero((labels[0] == key[0]) & (labels[1] == key[1]))
-        groups.append(_group(program, price, spans, [member[positions] for member in members], positions))
+        groups.append(_group(program, price, spans, [member[positions] for member in members], positions, shares))
     return groups
 
 
 def _group(
-    program: Program, price: Costs, spans: list[Spans], members: list[NDArray[np.int64]], positions: NDArray[np.int64]
+    program: Program,
+    price: Costs,
+    spans: list[Spans],
+    members: list[NDArray[np.int64]],
+    positions: NDArray[np.int64],
+    shares: Sequence[float],
 ) -> Group:
     sizes = [span.lengths[:, member].max(axis=1) for span, member in zip(spans, members, strict=True)]
     boxes = Boxes(corners(spans[0], members[0], sizes[0]), corners(spans[1], members[1], sizes[1]), sizes[0], sizes[1])
     area = (sizes[0] * sizes[1]).astype(float)
     best: tuple[float, float, NDArray[np.bool_]] | None = None
-    for share in (0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 1.01):
+    for share in shares:
         whole = whole_steps(program, area / np.maximum(price.pixels, 1.0), share)
         pixels = np.where(whole, price.pixels, area)
         multiplications = float(price.multiplications @ pixels) + price.fixed

@@ -42,12 +42,13 @@ def trace_program(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()
         # an in-place activation would overwrite the original's maps, which every position is compared with
         private.get_submodule(name).inplace = False  # type: ignore[assignment]
     try:
-        graph_module = fx.symbolic_trace(private)
+        tracer = _Tracer()
+        graph_module = fx.GraphModule(private, tracer.trace(private))
         _undo_in_place(graph_module.graph, in_place)
         with torch.inference_mode():
             recorder = _Recorder(graph_module)
             recorder.run(inputs)
-            program = Translator(graph_module, recorder.values).program(inputs)
+            program = Translator(graph_module, recorder.values, tracer.outputs).program(inputs)
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
         # each of these is how a kind of untraceable network shows itself; whoever asked falls back to dense and says so
         raise UntraceableError(
@@ -71,6 +72,20 @@ def refuse_training(module: nn.Module) -> None:
                 f"{name or type(module).__name__!r} is in training mode, so it may answer differently from call to call "
                 "(dropout, batch statistics). Call model.eval() before explaining it."
             )
+
+
+class _Tracer(fx.Tracer):
+    """Remembers which node is the output of which module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, fx.Node] = {}
+
+    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = super().call_module(m, forward, args, kwargs)
+        if isinstance(result, fx.Proxy):
+            self.outputs[self.path_of_module(m)] = result.node
+        return result
 
 
 class _Recorder(fx.Interpreter):

@@ -5,7 +5,7 @@ What is not recognised becomes :class:`Opaque`, which is always right and never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,18 @@ class Translator:
     Args:
         graph_module: the trace.
         values: each node's value for the input.
+        outputs: module name to the node that is its output.
     """
 
-    def __init__(self, graph_module: fx.GraphModule, values: dict[fx.Node, Any]) -> None:
+    def __init__(
+        self, graph_module: fx.GraphModule, values: dict[fx.Node, Any], outputs: Mapping[str, fx.Node]
+    ) -> None:
         self._module = graph_module
         self._values = values
         self._steps: list[Step] = []
+        self._layers: dict[fx.Node, list[str]] = {}
+        for layer, node in sorted(outputs.items(), key=lambda item: -item[0].count(".")):
+            self._layers.setdefault(node, []).append(layer)
         self._known: dict[fx.Node, Any] = {}  # node -> Local | Pieces | step number (int) | _Fixed
 
     def program(self, inputs: Tensor) -> Program:
@@ -73,7 +79,7 @@ class Translator:
         if number != len(self._steps) - 1:
             last = self._steps[number]
             whole = Opaque(lambda value: value, "output", "the output is asked for as a whole")
-            self._steps.append(Step(whole, (number,), "output", last.shape, None))
+            self._steps.append(Step(whole, (number,), ("output",), last.shape, None))
         channels, height, width = inputs.shape[1:]
         return Program(tuple(self._steps), (channels, height, width))
 
@@ -192,7 +198,7 @@ class Translator:
         numbers = []
         for source in inputs:
             if isinstance(source, Tensor):  # a map that no input changes, already feature last
-                self._steps.append(Step(Constant(source), (), f"{node.name}.constant", tuple(source.shape), (1, 2)))
+                self._steps.append(Step(Constant(source), (), (f"{node.name}.constant",), tuple(source.shape), (1, 2)))
                 numbers.append(len(self._steps) - 1)
             else:
                 numbers.append(source.step)
@@ -202,8 +208,8 @@ class Translator:
     def _add(self, operation: Operation, inputs: tuple[int, ...], node: fx.Node, layout: tuple[int, int] | None) -> Any:
         value = self._values[node]
         shape = tuple(value.shape) if isinstance(value, Tensor) else ()
-        layer = str(node.target) if node.op == "call_module" else node.name
-        self._steps.append(Step(operation, inputs, layer, shape, layout))
+        layers = tuple(self._layers.get(node, (node.name,)))
+        self._steps.append(Step(operation, inputs, layers, shape, layout))
         number = len(self._steps) - 1
         return Local(number, shape, layout) if layout is not None else number
 

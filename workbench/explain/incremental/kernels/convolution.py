@@ -84,7 +84,8 @@ class Convolution:
         """
         fast = self.native is not None or self.activation is None
         on_processor = pixels.device.type == "cpu" and pixels.dtype == torch.float32
-        if on_processor and _ONE_DNN and torch.backends.mkldnn.enabled:
+        differentiated = torch.is_grad_enabled() and pixels.requires_grad  # oneDNN's own calls have no gradient
+        if on_processor and _ONE_DNN and torch.backends.mkldnn.enabled and not differentiated:
             result = self._one_dnn(pixels, stride, padding, dilation)
             return result if fast or self.activation is None else self.activation(result)
         channel_second = pixels.permute(0, 3, 1, 2)
