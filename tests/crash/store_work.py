@@ -6,14 +6,17 @@ import itertools
 import os
 import signal
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import nn
 
-from workbench import models
+from workbench import data, models
+from workbench.data import AnnotatedImage
 from workbench.store import ActivationStore, compute, engines  # noqa: F401  # imported once, by the fork server
 
 IMAGES, LAYERS = 36, ("1", "3")
@@ -65,3 +68,56 @@ def extract_until(path: Path, writes: int) -> None:
 
     os.fsync = die
     extract(path)
+
+
+class RepeatedSource:
+    """Many images that take no memory."""
+
+    labels = None
+    categories: tuple[str, ...] = ()
+    manifest_hash = ""
+
+    def __init__(self, count: int) -> None:
+        self.identifiers = [str(index) for index in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.identifiers)
+
+    def __getitem__(self, index: int, /) -> AnnotatedImage:
+        return AnnotatedImage(np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8), str(index))
+
+
+def measure_peak(sender: Any, what: str, images: int, path: Path) -> None:
+    """Send the most memory that was held at once above that at the start, in bytes."""
+    torch.set_num_threads(1)
+    network = nn.Sequential(nn.Conv2d(3, 184, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(184, 5))
+    preprocessing = models.Preprocessing(resize=None, crop=(64, 64), mean=(0.5,) * 3, std=(0.5,) * 3)
+    model = models.load(network, preprocessing=preprocessing, categories=list("abcde"), name="wide")
+    model.predict(RepeatedSource(1))  # what is allocated once, at the first pass
+    process, done = psutil.Process(), threading.Event()
+    before, highest = process.memory_info().rss, [0]
+
+    def watch() -> None:
+        while not done.wait(0.001):
+            highest[0] = max(highest[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    source = RepeatedSource(images)
+    if what == "batch":
+        with torch.no_grad(), models.capture(model, "0"):
+            model.logits(model.prepare(source))
+    else:
+        ActivationStore.extract(model, source, layers="0", path=path, batch_size=16, threads=1, progress=False)
+    done.set()
+    watcher.join()
+    sender.send(highest[0] - before)
+
+
+def extract_imagenet(path: Path, mirror: Path) -> ActivationStore:
+    """Two layers of MobileNetV2 over the sample photographs of the mirror."""
+    model = models.load("mobilenet_v2", weights=mirror / "weights" / "mobilenet_v2.safetensors")
+    source = data.imagenet_samples(mirror / "imagenet-samples")
+    return ActivationStore.extract(
+        model, source, layers=["features.13", "features.18"], path=path, threads=1, progress=False
+    )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from filelock import FileLock, Timeout
 
 from workbench.errors import DiskSpaceError, InputError, StoreLockedError
-from workbench.store.local import PARTIAL, DurableLocalStore, write_durably
+from workbench.store.local import PARTIAL, Buffers, DurableLocalStore, write_durably
+from workbench.store.receipts import FileRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +43,10 @@ class Backend(Protocol):
     def read(self, key: str) -> bytes | None:
         """The bytes of a file, or None where there is none."""
 
-    def write(self, key: str, data: bytes) -> None:
+    def record(self, key: str) -> FileRecord | None:
+        """Size and hash of a file as it is there now, or None where there is none."""
+
+    def write(self, key: str, data: Buffers) -> None:
         """Write a file, durably; readers see all of it or nothing."""
 
     def create(self, key: str, data: bytes) -> bool:
@@ -111,7 +115,14 @@ class LocalBackend:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
-    def write(self, key: str, data: bytes) -> None:
+    def record(self, key: str) -> FileRecord | None:
+        """Size and hash of a file as it is there now, or None where there is none."""
+        try:
+            return FileRecord.of_file(self.root / key)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    def write(self, key: str, data: Buffers) -> None:
         """Write a file, durably; readers see all of it or nothing."""
         with writing(self.location):
             write_durably(self.root, key, data)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from workbench.store.inputs import Inputs
 
 Values = dict[str, NDArray[Any]]
+# Bytes of a layer's output that are pooled at a time on the CPU.
+_POOL_BYTES = 4 * 2**20
 
 
 @contextmanager
@@ -106,19 +108,32 @@ def layer_values(layer: LayerPlan, output: torch.Tensor, *, dtype: str, names: S
             f"Layer {layer.name!r} gives shape {tuple(output.shape[1:])} for image {names[0]!r}; "
             f"the store was planned for {layer.shape}. All images must give the same shape."
         )
+    # on the CPU a few images at a time: the copies that pooling needs stay small, and in the cache
+    step = len(output) if output.is_cuda else max(1, _POOL_BYTES // max(1, output[0].nbytes))
+    values: Values = {}
+    for start in range(0, len(output), step):
+        part = slice(start, start + step)
+        for path, some in _some_layer_values(layer, output[part], dtype=dtype, names=names[part]).items():
+            whole = values.setdefault(path, np.empty((len(output), *some.shape[1:]), some.dtype))
+            whole[part] = some
+    return values
+
+
+def _some_layer_values(layer: LayerPlan, output: torch.Tensor, *, dtype: str, names: Sequence[str]) -> Values:
     maps = output.to(getattr(torch, dtype))
     _check_finite(output, maps, what=f"layer {layer.name!r}", names=names)
     values: Values = {f"{layer.group}/maps": maps.cpu().numpy()}
-    if layer.has_units:
-        wide = maps.to(getattr(torch, pooled_dtype(dtype)))
-        flat = wide.movedim(1 + layer.dims.index(UNIT), 1).reshape(len(wide), layer.units, -1)
-        highest, where = flat.max(2)
-        values[f"{layer.group}/max"] = highest.cpu().numpy()
-        values[f"{layer.group}/mean"] = flat.mean(2).cpu().numpy()
-        sizes = tuple(size for dim, size in zip(layer.dims, layer.shape, strict=True) if dim != UNIT)
-        indices = np.unravel_index(where.cpu().numpy(), sizes) if sizes else ()
-        for dim, index in zip(layer.positions, indices, strict=True):
-            values[f"{layer.group}/argmax_{dim}"] = index.astype(np.int32)
+    if not layer.has_units:
+        return values
+    wide = maps.to(getattr(torch, pooled_dtype(dtype)))
+    flat = wide.movedim(1 + layer.dims.index(UNIT), 1).reshape(len(wide), layer.units, -1)
+    highest, where = flat.max(2)
+    values[f"{layer.group}/max"] = highest.cpu().numpy()
+    values[f"{layer.group}/mean"] = flat.mean(2).cpu().numpy()
+    sizes = tuple(size for dim, size in zip(layer.dims, layer.shape, strict=True) if dim != UNIT)
+    indices = np.unravel_index(where.cpu().numpy(), sizes) if sizes else ()
+    for dim, index in zip(layer.positions, indices, strict=True):
+        values[f"{layer.group}/argmax_{dim}"] = index.astype(np.int32)
     return values
 
 

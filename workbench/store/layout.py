@@ -16,10 +16,11 @@ from zarr.storage import MemoryStore
 from workbench.store.plan import CATEGORIES, IDENTIFIERS, IMAGES, LABELS, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from workbench.store.local import Buffers
     from workbench.store.plan import ArrayPlan, Block
 
 
@@ -34,7 +35,7 @@ class Encoder:
         self._store = MemoryStore()
         self._arrays = {path: _create(self._store, array) for path, array in plan.block_arrays.items()}
 
-    def shards(self, block: Block, values: Mapping[str, NDArray[Any]]) -> Iterable[tuple[str, bytes]]:
+    def shards(self, block: Block, values: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, Buffers]]:
         """Encode one block, one shard at a time.
 
         Args:
@@ -46,7 +47,8 @@ class Encoder:
         """
         for path, array in self._plan.block_arrays.items():
             self._arrays[path][block.start : block.stop] = values[path]
-            yield _take(self._store, array.shard_key(block.index))
+            key = array.shard_key(block.index)
+            yield key, _take(self._store, key)
 
 
 def metadata_files(plan: Plan) -> dict[str, bytes]:
@@ -103,16 +105,18 @@ def _create(store: MemoryStore, array: ArrayPlan) -> Any:
     )
 
 
-def _take(store: MemoryStore, key: str) -> tuple[str, bytes]:
+def _take(store: MemoryStore, key: str) -> Buffers:
+    """Take a file out of a store in memory, without copying it."""
     buffer = sync(store.get(key, default_buffer_prototype()))
     if buffer is None:
         raise KeyError(key)
     sync(store.delete(key))
-    return key, buffer.to_bytes()
+    array: Any = buffer.as_numpy_array()
+    return memoryview(array).cast("B")
 
 
 def _take_all(store: MemoryStore) -> dict[str, bytes]:
     async def keys() -> list[str]:
         return [key async for key in store.list()]
 
-    return dict(sorted(_take(store, key) for key in sync(keys())))
+    return {key: bytes(_take(store, key)) for key in sorted(sync(keys()))}

@@ -69,7 +69,7 @@ def inspect(backend: Backend, plan: Plan, *, content: bool) -> State:
         kinds = {**bad, **dict.fromkeys(inventory.bad, "damaged")}
         # identifiers and labels are read anyway, and everything is found by them: their bytes are always checked
         for key, record in (inventory.index or {}).items():
-            if key not in kinds and FileRecord.of(backend.read(key) or b"") != record:
+            if key not in kinds and backend.record(key) != record:
                 kinds[key] = "damaged"
         pending = tuple(block.index for block in plan.blocks if block.index not in inventory.blocks)
     damaged = {

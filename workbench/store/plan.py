@@ -22,7 +22,7 @@ FORMAT = "interpretation-workbench activation store"
 VERSION = 1
 DTYPES = ("float16", "float32", "float64")
 # One block over all layers, before compression: two of them are in memory at a time, and one more encoded.
-BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 16 * 2**20
 # A block is what a killed run loses, so it is bounded in images too, however small they are.
 BLOCK_IMAGES = 1024
 CHUNK_BYTES = 256 * 2**10

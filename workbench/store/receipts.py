@@ -6,9 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import StoreDamagedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench.store.local import Buffers
 
 PLAN_KEY = "plan.json"
 FINISHED_KEY = "finished.json"
@@ -23,9 +28,16 @@ class FileRecord:
     sha256: str
 
     @classmethod
-    def of(cls, data: bytes) -> FileRecord:
+    def of(cls, data: Buffers) -> FileRecord:
         """The record of some bytes."""
         return cls(len(data), hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def of_file(cls, path: Path) -> FileRecord:
+        """The record of a file, read a little at a time."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return cls(file.tell(), digest)
 
 
 Files = Mapping[str, FileRecord]

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import DiskSpaceError, MissingFileError, StoreLockedError
 from workbench.store.backends import LOCK_KEY
+from workbench.store.receipts import FileRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from zarr.abc.store import Store
+
+    from workbench.store.local import Buffers
 
 # A writer that has not renewed its lease for this long is taken for dead.
 LEASE_SECONDS = 60.0
@@ -75,10 +78,15 @@ class S3Backend:
             return None
         return data
 
-    def write(self, key: str, data: bytes) -> None:
+    def record(self, key: str) -> FileRecord | None:
+        """Size and hash of an object as it is there now, or None where there is none."""
+        data = self.read(key)
+        return None if data is None else FileRecord.of(data)
+
+    def write(self, key: str, data: Buffers) -> None:
         """Put an object; readers see all of it or nothing."""
         with self._writing():
-            self._files.pipe_file(self._path(key), data)
+            self._files.pipe_file(self._path(key), bytes(data))
 
     def create(self, key: str, data: bytes) -> bool:
         """Put an object only if there is none (``If-None-Match: *``); False where there is one."""

@@ -260,10 +260,10 @@ def _compare(
         if sizes[key] != records[key].size:
             return "truncated"
         if content:
-            data = backend.read(key)
-            if data is None:
+            found = backend.record(key)
+            if found is None:
                 return "missing"
-            if FileRecord.of(data) != records[key]:
+            if found != records[key]:
                 return "damaged"
         return None
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.store.backends import Backend, Lock
+    from workbench.store.local import Buffers
     from workbench.store.plan import Block, Plan
 
 
@@ -82,7 +83,7 @@ class BackgroundWriter:
             self._pool.shutdown()
 
 
-def write_all(backend: Backend, files: Iterable[tuple[str, bytes]]) -> dict[str, FileRecord]:
+def write_all(backend: Backend, files: Iterable[tuple[str, Buffers]]) -> dict[str, FileRecord]:
     """Write files, several at a time: a disk commits many small files together as fast as one.
 
     Args:
@@ -101,7 +102,7 @@ def write_all(backend: Backend, files: Iterable[tuple[str, bytes]]) -> dict[str,
         return {key: future.result() for key, future in running.items()}
 
 
-def write_checked(backend: Backend, key: str, data: bytes) -> FileRecord:
+def write_checked(backend: Backend, key: str, data: Buffers) -> FileRecord:
     """Write a file, read it back, and give its record.
 
     Raises:
@@ -109,8 +110,7 @@ def write_checked(backend: Backend, key: str, data: bytes) -> FileRecord:
     """
     record = FileRecord.of(data)
     backend.write(key, data)
-    back = backend.read(key)
-    if back is None or FileRecord.of(back) != record:
+    if backend.record(key) != record:
         raise StoreDamagedError(
             f"{key} in {backend.location} does not read back as it was written. The disk or the network damages data; "
             "check it, then run the extraction again."
