@@ -32,12 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     if given.page:
         return _write_page(given.folder)
-    torch.set_num_threads(given.threads)
+    # one thread: sums are then added in the same order on any number of cores, so the weights can be reproduced
+    torch.set_num_threads(1)
     failures = []
     for name in given.names or RECIPES:
         before = _card(given.folder, name)
         with tqdm(desc=name, unit="step", mininterval=1.0) as bar:
-            trained = train(recipe(name), processes=given.threads, progress=_Bar(bar), say=bar.write)
+            trained = train(recipe(name), processes=given.processes, progress=_Bar(bar), say=bar.write)
         failures += _report(trained, before)
         cards.write(trained, given.folder)
     if given.folder == FOLDER and PAGE.parent.is_dir():
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workbench.train", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"which networks; all by default: {', '.join(RECIPES)}")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where weights and cards go (the package's own)")
-    parser.add_argument("--threads", type=int, default=2, help="of torch, and processes that render (2)")
+    parser.add_argument("--processes", type=int, default=2, help="how many render the scenes (2)")
     parser.add_argument("--page", action="store_true", help="only write docs/models.md from the cards")
     return parser
 

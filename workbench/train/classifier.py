@@ -114,8 +114,8 @@ def fit(
 ) -> nn.Module:
     """Train a classifier on the CPU with AdamW, the learning rate rising for a fifth of the steps and then falling.
 
-    The order of the images comes from ``seed``. On one machine with one number of threads the same call gives the same
-    weights, bit for bit; on another they differ in the last bits from the first step on.
+    The order of the images comes from ``seed``. With the same number of threads (one is best, since sums are then added
+    in the same order everywhere) the same call on the same kind of processor gives the same weights, bit for bit.
 
     Args:
         module: gives logits (image, category); trained in place, and left in eval mode.

@@ -45,8 +45,8 @@ class Recipe:
     architecture: Literal["SceneNetwork", "DigitNetwork"] = "SceneNetwork"
     architecture_arguments: Mapping[str, Any] = field(default_factory=dict)
     preprocessing: Mapping[str, Any] = field(default_factory=lambda: SCENE_PREPROCESSING)
-    train_images: int = 12_000
-    epochs: int = 4
+    train_images: int = 10_000
+    epochs: int = 3
     learning_rate: float = 4e-3
     batch_size: int = 64
     weight_decay: float = 1e-3

@@ -277,6 +277,12 @@ def test_bad_input_is_refused(arguments: dict[str, object], message: str) -> Non
         scenes.generate(task, count, **arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("indices", "seed"), [([0, -1], 0), ([0], -1), ([0], 1.5)])
+def test_labels_of_impossible_images_are_refused(indices: list[int], seed: int) -> None:
+    with pytest.raises(InputError, match="must be a whole number from 0"):
+        scenes.labels("object", indices, seed=seed)
+
+
 def test_a_source_has_no_image_beyond_its_end() -> None:
     source = scenes.SceneSource("object", 5, size=32)
     np.testing.assert_array_equal(source[-1].image, source[4].image)

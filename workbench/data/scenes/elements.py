@@ -222,7 +222,7 @@ class Watermark:
     shape: str
     colour: str
     corner: Corner = "bottom right"
-    size: float = 0.14
+    size: float = 0.2
 
     def __post_init__(self) -> None:
         known("simple shape", self.shape, SIMPLE_SHAPES)

@@ -153,7 +153,6 @@ class _Painter:
     def __init__(self, size: int) -> None:
         self.size = size
         self.free = np.ones((size, size), dtype=np.float32)
-
         self.canvas = np.zeros((3, size, size), dtype=np.float32)
         # (object, part) -> its windows and shares
         self.taken: dict[tuple[int, str], list[tuple[Window, Layer]]] = {}

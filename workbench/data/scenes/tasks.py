@@ -188,7 +188,7 @@ def labels(task: str | Task, indices: NDArray[np.int64] | Sequence[int] | range,
     and direction of its own: any part of a set is balanced.
 
     Args:
-        task: name of the task.
+        task: name of the task, or a task of your own.
         indices: numbers of the images, from 0.
         seed: of the set.
 
@@ -197,9 +197,11 @@ def labels(task: str | Task, indices: NDArray[np.int64] | Sequence[int] | range,
 
     Raises:
         UnknownNameError: there is no such task.
+        InputError: a negative index or seed.
     """
     count = len(resolve(task, None)[0].categories)
     index = np.asarray(indices, dtype=np.int64)
+    check_draw(index=int(index.min(initial=0)), seed=seed, agreement=1.0)
     block = index // count
     mixed = _mix(block.astype(np.uint64) + np.uint64(_mix(np.asarray([seed], dtype=np.uint64))[0]))
     rotation = (mixed % np.uint64(count)).astype(np.int64)
