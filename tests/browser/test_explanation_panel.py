@@ -39,7 +39,7 @@ def test_it_renders_a_picture_that_says_what_it_shows(screen: Screen, panel: Loc
     alt = picture(panel).get_attribute("alt") or ""
     assert "object-0-0000000" in alt
     assert "Occlusion" in alt
-    assert panel.get_by_text("Done in").is_visible()
+    assert panel.get_by_text("Done").is_visible()
     assert violations(screen.page) == []
 
 

@@ -3,66 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from traitlets import Bool, Dict, Float, HasTraits, Int, Unicode, validate
 
 from workbench import view
-from workbench.arrays import strings
 from workbench.data import ImageSource, Subset, as_source
-from workbench.errors import InputError, UnknownNameError, unknown_name
+from workbench.errors import InputError, unknown_name
 from workbench.explain import Progress, explainers
 from workbench.models import ImageModel, load
+from workbench.panels.explained import (
+    PREDICTED,
+    Call,
+    ExplanationRequest,
+    category_index,
+    category_options,
+    explain_one,
+    gather,
+    has_category,
+)
 from workbench.panels.gallery import Gallery
 from workbench.panels.method_controls import MethodControls, checked, defaults, has_layers, map_layers
 from workbench.panels.parts import Cache, Choice, Panel, Range, Toggle, group
 from workbench.panels.words import as_python, time_left
-from workbench.view.heatmap import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import xarray as xr
+
     from workbench.panels.parts.panel import Report
     from workbench.view import Picture
 
-PREDICTED = ""
 RANKED = 3  # predictions that the controls name
-
-
-@dataclass(frozen=True)
-class Call:
-    """One explainer with all its parameters, as JSON text, so that equal calls are equal."""
-
-    method: str
-    parameters: str
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The parameters as keyword arguments."""
-        found: dict[str, Any] = json.loads(self.parameters)
-        return found
-
-
-@dataclass(frozen=True)
-class ExplanationRequest:
-    """What an :class:`ExplanationState` asks for.
-
-    Attributes:
-        model: name of the model.
-        image: index of the image.
-        target: category, or "" for the predicted one.
-        calls: the explainers.
-    """
-
-    model: str
-    image: int
-    target: str
-    calls: tuple[Call, ...]
 
 
 class ExplanationState(HasTraits):
@@ -335,7 +310,7 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
             state.parameters = defaults(explainers[state.method].card)
         elif name == "second_method":
             state.second_parameters = defaults(explainers[state.second_method].card)
-        elif name == "model" and not _has_category(self.models[state.model], state.target):
+        elif name == "model" and not has_category(self.models[state.model], state.target):
             state.target = PREDICTED
         model = self.models[state.model]
         values, texts = category_options(model.categories)
@@ -350,109 +325,3 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
             control.layout.display = "" if state.compare else "none"
         for trait, control in self._links.items():
             control.value = getattr(state, trait)
-
-
-def explain_one(
-    model: ImageModel,
-    image: ImageSource,
-    target: int,
-    call: Call,
-    progress: Callable[[Progress], None],
-    stop: Callable[[], bool],
-) -> xr.DataArray:
-    """One heatmap of one image.
-
-    Args:
-        model: what is explained.
-        image: a source of one image.
-        target: index of the category.
-        call: explainer and parameters.
-        progress: told how far it is.
-        stop: asked whether to end.
-
-    Returns:
-        (y, x) float32.
-    """
-    arguments = {key: value for key, value in call.arguments.items() if value is not None}
-    heat: xr.DataArray = explainers[call.method](model, image, target=target, progress=progress, stop=stop, **arguments)
-    return heat.isel(image=0)
-
-
-def gather(
-    request: ExplanationRequest,
-    maps: Sequence[xr.DataArray],
-    picture: Any,
-    probability: xr.DataArray,
-    target: str,
-    *,
-    final: bool = True,
-) -> xr.Dataset:
-    """Everything that the panel shows, as one result.
-
-    Args:
-        request: what was asked for.
-        maps: (y, x) float, one a call; fewer while it is being computed.
-        picture: (y, x, channel) float32 in [0, 1].
-        probability: (category).
-        target: the category that is explained.
-        final: whether nothing is missing.
-
-    Returns:
-        ``heatmap`` and ``signed`` (explainer, y, x) float32, ``picture`` (y, x, channel), ``probability`` (category);
-        coordinates ``explainer`` (titles) and ``units``; ``complete`` is 0 while something is missing.
-    """
-    titles: list[str] = []
-    for call in request.calls[: len(maps)]:
-        title = explainers[call.method].card.title
-        titles.append(title if title not in titles else f"{title} (second)")
-    values = np.stack([heat.values for heat in maps])
-    signed = np.stack([heat["signed"].values if "signed" in heat.coords else heat.values for heat in maps])
-    return xr.Dataset(
-        {
-            "heatmap": (("explainer", "y", "x"), values.astype(np.float32)),
-            "signed": (("explainer", "y", "x"), signed.astype(np.float32)),
-            "picture": (("y", "x", "channel"), picture),
-            "probability": ("category", probability.values),
-        },
-        coords={
-            "explainer": strings(titles),
-            "units": ("explainer", strings(unit_of(heat) for heat in maps)),
-            "category": strings(probability["category"].values),
-        },
-        attrs={
-            **{key: value for key, value in maps[0].attrs.items() if key in ("model", "weights_hash", "versions")},
-            "image": str(probability["image"].item()),
-            "target": target,
-            "calls": json.dumps([[call.method, call.arguments] for call in request.calls], sort_keys=True),
-            "complete": int(final),
-        },
-    )
-
-
-def category_index(model: ImageModel, target: str) -> int:
-    """The index of a category given by name, or by its number where no category is called so.
-
-    Raises:
-        UnknownNameError, InputError: no such category, or a name that several have.
-    """
-    if target not in model.categories and target.isdecimal():
-        return model.category_index(int(target))
-    return model.category_index(target)
-
-
-def category_options(categories: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Values and texts of a menu of categories; a name that several have is told apart by its number.
-
-    >>> category_options(["crane", "duck", "crane"])
-    (['0', 'duck', '2'], ['crane (0)', 'duck', 'crane (2)'])
-    """
-    repeated = {name for name, count in Counter(categories).items() if count > 1}
-    values = [str(i) if name in repeated else name for i, name in enumerate(categories)]
-    return values, [f"{name} ({i})" if name in repeated else name for i, name in enumerate(categories)]
-
-
-def _has_category(model: ImageModel, target: str) -> bool:
-    try:
-        return target == PREDICTED or category_index(model, target) >= 0
-    except (UnknownNameError, InputError):
-        return False

@@ -10,7 +10,7 @@ from traitlets import Bool, Float, HasTraits, Int, Unicode, validate
 from workbench import view
 from workbench.data import as_source
 from workbench.errors import InputError, unknown_name
-from workbench.panels.explanation import category_options
+from workbench.panels.explained import category_options
 from workbench.panels.parts import Cache, Choice, Panel, Range, Stepper, Tiles, Toggle, group
 from workbench.panels.unit_profile import is_prepared, of_category, rank_units, unit_profile
 from workbench.panels.words import as_python

@@ -153,11 +153,15 @@ def draw_contour(axes: Axes, values: NDArray[np.floating], part: float, *, smoot
     finite = np.isfinite(values)
     if not finite.any():
         return
+    low, high = float(values[finite].min()), float(values[finite].max())
+    if low == high:
+        return
     steps = max(1, SMOOTH_CELLS // max(values.shape)) if smooth and finite.all() else 1
     fine = zoom(values.astype(np.float64), steps, order=1, mode="nearest", grid_mode=True) if steps > 1 else values
     finite = np.isfinite(fine)
     level = float(np.quantile(fine[finite], 1 - part))
-    inside = finite & (fine >= level) & (fine > fine[finite].min())
+    # A plateau at the bottom does not stand out; blending leaves rounding errors on it.
+    inside = finite & (fine >= level) & (fine > low + 1e-6 * (high - low))
     segments = list(_outline(inside) / steps - 0.5)
     for colour, thickness in ((GROUND, 2.2), (INK, 1.0)):
         axes.add_collection(LineCollection(segments, colors=colour, linewidths=thickness, capstyle="round", zorder=4))

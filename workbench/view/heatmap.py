@@ -232,7 +232,7 @@ def unit_of(heat: Any) -> str:
     attributes = first.attrs if isinstance(first, xr.DataArray) else {}
     if attributes.get("units"):
         return str(attributes["units"])
-    return f"effect on the {attributes['score']}" if attributes.get("score") else "value"
+    return f"evidence ({attributes['score']})" if attributes.get("score") else "value"
 
 
 def _sentence(values: NDArray[np.floating], name: str, unit: str) -> str:

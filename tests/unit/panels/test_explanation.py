@@ -63,7 +63,7 @@ def test_without_a_target_the_prediction_is_explained(panel: ExplanationPanel, m
     result = panel.result
     assert result.attrs["target"] == str(result["probability"].idxmax().item())
     assert result.attrs["target"] in panel.target_choice.hint
-    assert panel.progress.text.startswith("Done in")
+    assert panel.progress.text.startswith("Done")
 
 
 def test_two_methods_side_by_side(panel: ExplanationPanel) -> None:

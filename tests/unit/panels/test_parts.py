@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import workbench.panels.explanation
+import workbench.panels.explained
 import workbench.panels.words
 from workbench.errors import InputError, UnknownNameError
 from workbench.explain import explainers
@@ -19,7 +19,7 @@ from workbench.panels.parts.display import File
 from workbench.registry import Card
 
 
-@pytest.mark.parametrize("module", [workbench.panels.words, workbench.panels.explanation])
+@pytest.mark.parametrize("module", [workbench.panels.words, workbench.panels.explained])
 def test_the_examples_of_docstrings_hold(module: Any) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0

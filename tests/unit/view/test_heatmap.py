@@ -57,7 +57,7 @@ def test_title_and_unit_come_from_the_attributes() -> None:
     values = xr.DataArray(heat(), dims=("y", "x"), attrs={"method": "occlusion", "score": "logit"})
     picture = view.heatmap(values)
     assert picture.figure.axes[0].get_title(loc="left") == "occlusion"
-    assert picture.figure.axes[-1].get_ylabel() == "effect on the logit"
+    assert picture.figure.axes[-1].get_ylabel() == "evidence (logit)"
     assert view.heatmap(values.expand_dims("image")).alt == picture.alt
 
 
@@ -131,8 +131,14 @@ def test_the_contour_encloses_the_highest_share() -> None:
 
 
 def test_a_flat_map_has_no_contour() -> None:
-    axes = view.heatmap(np.zeros((4, 4)), contour=0.1).figure.axes[0]
-    assert all(not item.get_segments() for item in axes.collections if isinstance(item, LineCollection))
+    for flat in (np.zeros((4, 4)), np.full((1, 1), 3.02), np.full((3, 5), 0.1)):
+        picture = np.zeros((60, 60 * flat.shape[1] // flat.shape[0], 3))
+        for drawing in (
+            view.heatmap(flat, contour=0.1),
+            view.unit_sheet(flat[None], picture[None], contour=0.1, interpolation="bilinear"),
+        ):
+            axes = drawing.figure.axes[0]
+            assert all(not item.get_segments() for item in axes.collections if isinstance(item, LineCollection))
 
 
 def test_a_grid_shares_its_scale_or_does_not() -> None:

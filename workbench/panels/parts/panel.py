@@ -28,6 +28,7 @@ Request = TypeVar("Request", bound=Hashable)
 Report = Callable[[float, str, "xr.Dataset | None"], None]
 
 SECONDS_BETWEEN_PARTIAL_PICTURES = 0.4
+LEAST_SECONDS_TOLD = 0.1
 # matplotlib shares caches between figures, and panels draw on threads of their own.
 drawing = threading.Lock()
 
@@ -274,7 +275,8 @@ class Panel(ABC, Generic[State, Request]):
         self._result, self._working = result, False
         self.computed(result)
         self._drawing.submit(self._draw)
-        self.progress.show(1, f"Done in {time.monotonic() - began:.1f} s", running=False)
+        took = time.monotonic() - began
+        self.progress.show(1, f"Done in {took:.1f} s" if took >= LEAST_SECONDS_TOLD else "Done", running=False)
 
     def _show_partial(self, so_far: xr.Dataset) -> None:
         now = time.monotonic()
