@@ -143,8 +143,8 @@ forecast.reveal(outcome, because=because) if outcome else forecast
 # %% [markdown]
 # ### The same in a panel
 #
-# Choose another picture, another category, another method; put two methods side by side. Every control works by
-# mouse and by keyboard. *Copy as code* gives the call that makes what you see.
+# Choose another picture, another category, another method; put two methods side by side. Every control works by mouse
+# and by keyboard. *Copy as code* gives the call that makes what you see.
 
 # %%
 explanation = ExplanationPanel(model, pictures)
@@ -174,8 +174,8 @@ print(store.verify())
 store.dataset(layer)
 
 # %% [markdown]
-# **Predict.** Take the unit that tells one category from the others best: its mean activation differs most. If you
-# look at the pictures that make it fire most, how many of the first eight will show that category?
+# **Predict.** Take the unit whose activation rises most, against its mean over all pictures, where one category is
+# shown. If you look at the pictures that make it fire most, how many of the first eight will show that category?
 
 # %%
 CATEGORY = names[CHOSEN]
@@ -192,7 +192,7 @@ forecast
 # %%
 answers = store.dataset(layer)["max"].load()
 is_category = store.predicted.values == model.category_index(CATEGORY)
-difference = (answers[is_category].mean("image") - answers[~is_category].mean("image")) / (answers.std("image") + 1e-6)
+difference = (answers[is_category].mean("image") - answers.mean("image")) / (answers.std("image") + 1e-6)
 unit = int(difference.argmax("unit"))
 
 top = store.top_images(layer, unit, k=8)
