@@ -1,5 +1,6 @@
 """Interpretation, what has the model learned."""
 
+from workbench.interpret import coreset
 from workbench.interpret.ablation import ablation_curve
 from workbench.interpret.activations import Activations, MemoryActivations, Selection, observe, select
 from workbench.interpret.concept_vectors import concept_vectors
@@ -22,6 +23,7 @@ __all__ = [
     "concept_strengths",
     "concept_vectors",
     "concepts",
+    "coreset",
     "dissect",
     "explained_patches",
     "heatmaps",

@@ -1,0 +1,21 @@
+"""Coresets: a few images in place of all, chosen by their features alone."""
+
+from workbench.interpret.coreset.choice import Coreset, choose, pooled_features
+from workbench.interpret.coreset.covering import facility_location, k_center_greedy, k_medoids
+from workbench.interpret.coreset.pruning import d2
+from workbench.interpret.coreset.registry import selectors
+from workbench.interpret.coreset.typical import herding, moderate, random
+
+__all__ = [
+    "Coreset",
+    "choose",
+    "d2",
+    "facility_location",
+    "herding",
+    "k_center_greedy",
+    "k_medoids",
+    "moderate",
+    "pooled_features",
+    "random",
+    "selectors",
+]
