@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the section of the benchmark page there")
     given = parser.parse_args()
     lines = []
+    load = os.getloadavg()[0]
     with threadpool_limits(1):
         for line in measure(given.images):
             print(line, flush=True)
@@ -122,7 +123,8 @@ def main() -> None:
             f"Measured on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
             f"NumPy {np.__version__}, one thread a process, {time.strftime('%Y-%m-%d')}. Goal: at least 300 images of "
             "96 pixels a second on one core, masks included. Processor seconds are those of one core that does nothing "
-            "else; seconds by the clock include what other work the machine did.",
+            "else; seconds by the clock include whatever other work the machine did, of which the load average of "
+            f"{load:.1f} when the benchmark began is a measure.",
             "",
             *lines,
         ]
