@@ -115,7 +115,7 @@ def main() -> None:
             "# Rendered scenes: images a second",
             "",
             "```",
-            "python benchmarks/scenes.py --output docs/benchmarks/scenes.md",
+            f"python benchmarks/scenes.py --images {given.images} --output docs/benchmarks/scenes.md",
             "```",
             "",
             (__doc__ or "").strip().rsplit("\n\n", 1)[-1],
