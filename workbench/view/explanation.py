@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("heatmap", "picture")
 LONGEST_TITLE = 26
+ALONE, TOGETHER = 3.5, 2.9  # inches of one map, beside the picture and beside others
 
 
 def explanation(
@@ -26,7 +27,7 @@ def explanation(
     opacity: float = 0.65,
     contour: float | None = None,
     clip: float = 0.0,
-    size: float = 2.9,
+    size: float | None = None,
 ) -> Picture:
     """Draw one picture and its heatmaps, each with its own scale centred at 0.
 
@@ -37,7 +38,7 @@ def explanation(
         opacity: of the maps over the picture, in [0, 1].
         contour: outline the share of the area, in (0, 1), where a map is highest.
         clip: the share of values, in [0, 0.5], that may lie beyond a scale.
-        size: of the longer side of one map, in inches.
+        size: of the longer side of one map, in inches; found from the number of maps where omitted.
 
     Returns:
         The drawing.
@@ -56,6 +57,8 @@ def explanation(
     complete = bool(result.attrs.get("complete", 1))
     name, target = str(result.attrs.get("image", "picture")), str(result.attrs.get("target", ""))
     height, width = picture.shape[:2]
+    if size is None:
+        size = ALONE if len(maps) == 1 else TOGETHER
     wide, tall = size * min(1, width / height), size * min(1, height / width)
     figure = new_figure((len(maps) + 1) * (wide + MARGIN) + len(maps) * BAR_WIDTH, tall + TITLE_HEIGHT + MARGIN)
     first, *others = figure.subplots(1, len(maps) + 1)
