@@ -95,7 +95,14 @@ class Pictures:
         return len(self.labels)
 
     def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised input (image, channel, y, x) float32, and labels (image,)."""
+        """Normalised input (image, channel, y, x) float32, and labels (image,).
+
+        Args:
+            indices: (image,) int64, which pictures.
+
+        Returns:
+            (image, channel, y, x) float32, channels last in memory, and (image,) int64.
+        """
         inputs = self.pixels[indices].float().div_(255)
         inputs = inputs.sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
         return inputs.contiguous(memory_format=torch.channels_last), self.labels[indices]

@@ -42,7 +42,14 @@ class Accuracy:
 
     @classmethod
     def of(cls, right: NDArray[np.bool_]) -> Accuracy:
-        """Count right answers, (image,) bool."""
+        """Count right answers, (image,) bool.
+
+        Args:
+            right: (image,) bool, whether the answer was right.
+
+        Returns:
+            Their share with its interval.
+        """
         from scipy.stats import binomtest
 
         interval = binomtest(int(right.sum()), len(right)).proportion_ci(confidence_level=0.95, method="wilson")

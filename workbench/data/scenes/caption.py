@@ -31,7 +31,14 @@ def caption(scene: Scene) -> str:
 
 
 def phrase(item: SceneObject) -> str:
-    """An object in words, without an article: texture, colour, shape, and the parts that it lacks."""
+    """An object in words, without an article: texture, colour, shape, and the parts that it lacks.
+
+    Args:
+        item: the object.
+
+    Returns:
+        For example ``"striped blue bird without beak"``.
+    """
     from workbench.data.scenes.shapes import COMPOSITES
 
     text = f"{_TEXTURES[item.texture]}{item.name}"

@@ -40,17 +40,39 @@ class Draw:
         self._left: list[float] = []
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """A number in [low, high)."""
+        """A number in [low, high).
+
+        Args:
+            low: the least.
+            high: the bound that is not reached.
+
+        Returns:
+            The number.
+        """
         if not self._left:
             self._left = self._generator.random(self.BLOCK).tolist()
         return low + (high - low) * self._left.pop()
 
     def integer(self, count: int) -> int:
-        """A whole number from 0 to count - 1."""
+        """A whole number from 0 to count - 1.
+
+        Args:
+            count: how many there are, at least 1.
+
+        Returns:
+            The number, each as likely.
+        """
         return int(self.uniform() * count)
 
     def choice(self, items: Sequence[Item]) -> Item:
-        """One of several, each as likely."""
+        """One of several, each as likely.
+
+        Args:
+            items: what to choose from, not empty.
+
+        Returns:
+            The one.
+        """
         return items[self.integer(len(items))]
 
     def seed(self) -> int:
@@ -59,7 +81,15 @@ class Draw:
 
 
 def compose_object(draw: Draw, label: int) -> tuple[SceneObject, ...]:
-    """One large object of the category, and up to two small ones of shapes that are no category."""
+    """One large object of the category, and up to two small ones of shapes that are no category.
+
+    Args:
+        draw: random numbers of the image.
+        label: index into ``OBJECT_CATEGORIES``.
+
+    Returns:
+        The objects, the decisive ones first.
+    """
     shape = OBJECT_CATEGORIES[label]
     size = draw.uniform(0.48, 0.7)
     main = _composite(draw, shape, size) if shape in COMPOSITES else _simple(draw, shape, size)
@@ -67,7 +97,15 @@ def compose_object(draw: Draw, label: int) -> tuple[SceneObject, ...]:
 
 
 def compose_part(draw: Draw, label: int) -> tuple[SceneObject, ...]:
-    """A composite with its core and the one optional part of the category, and up to two small objects."""
+    """A composite with its core and the one optional part of the category, and up to two small objects.
+
+    Args:
+        draw: random numbers of the image.
+        label: index into ``PART_CATEGORIES``.
+
+    Returns:
+        The objects, the decisive ones first.
+    """
     wanted = PART_CATEGORIES[label]
     shape = next(kind for kind, parts in OPTIONAL_PARTS.items() if wanted in parts)
     dropped = {part for part in OPTIONAL_PARTS[shape] if part != wanted}
@@ -75,7 +113,17 @@ def compose_part(draw: Draw, label: int) -> tuple[SceneObject, ...]:
 
 
 def compose_presence(draw: Draw, label: int, *, shape: str, part: str) -> tuple[SceneObject, ...]:
-    """A whole composite, without one part where the label is 0, and up to two small objects."""
+    """A whole composite, without one part where the label is 0, and up to two small objects.
+
+    Args:
+        draw: random numbers of the image.
+        label: 1 with the part, 0 without it.
+        shape: a key of ``COMPOSITES``.
+        part: one of its parts.
+
+    Returns:
+        The objects, the decisive ones first.
+    """
     return _without(draw, shape, set() if label else {part})
 
 
@@ -89,6 +137,14 @@ def compose_relation(draw: Draw, label: int, *, pair: tuple[Named, Named]) -> tu
     """The first of a pair left of, right of, above or below the second, and up to two other objects.
 
     The others may have the colour of one and the shape of the other, so that neither alone tells the pair.
+
+    Args:
+        draw: random numbers of the image.
+        label: 0 left of, 1 right of, 2 above, 3 below.
+        pair: colour and shape of the first and of the second.
+
+    Returns:
+        The objects: the first, the second, the others.
     """
     direction = (math.pi, 0.0, -math.pi / 2, math.pi / 2)[label]
     angle = direction + draw.uniform(-0.6, 0.6)

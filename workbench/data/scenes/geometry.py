@@ -39,7 +39,14 @@ class Placement:
     angle: float
 
     def point(self, local: Point) -> Point:
-        """A local point in pixels."""
+        """A local point in pixels.
+
+        Args:
+            local: (x, y) in local coordinates.
+
+        Returns:
+            (x, y) in pixels.
+        """
         cosine, sine = math.cos(self.angle) * self.radius, math.sin(self.angle) * self.radius
         return self.x + cosine * local[0] - sine * local[1], self.y + sine * local[0] + cosine * local[1]
 
@@ -51,7 +58,14 @@ class Polygon:
     vertices: tuple[Point, ...]
 
     def placed(self, at: Placement) -> PlacedPolygon:
-        """The polygon in pixels."""
+        """The polygon in pixels.
+
+        Args:
+            at: where the shape lies.
+
+        Returns:
+            The placed polygon.
+        """
         return PlacedPolygon([at.point(vertex) for vertex in self.vertices])
 
 
@@ -66,7 +80,14 @@ class Ellipse:
     angle: float = 0.0
 
     def placed(self, at: Placement) -> PlacedEllipse:
-        """The ellipse in pixels."""
+        """The ellipse in pixels.
+
+        Args:
+            at: where the shape lies.
+
+        Returns:
+            The placed ellipse.
+        """
         x, y = at.point((self.x, self.y))
         return PlacedEllipse(x, y, self.radius_x * at.radius, self.radius_y * at.radius, self.angle + at.angle)
 

@@ -78,7 +78,14 @@ def background_colour(name: str) -> Colour:
 
 
 def shade(colour: Colour) -> Colour:
-    """The second colour of a texture: darker, or lighter where the colour is already dark."""
+    """The second colour of a texture: darker, or lighter where the colour is already dark.
+
+    Args:
+        colour: red, green, blue in 0..1.
+
+    Returns:
+        Red, green, blue in 0..1.
+    """
     red, green, blue = colour
     if red + green + blue < 0.9:
         return (red + (1 - red) * 0.35, green + (1 - green) * 0.35, blue + (1 - blue) * 0.35)

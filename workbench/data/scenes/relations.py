@@ -95,12 +95,26 @@ def between(first: SceneObject, second: SceneObject) -> list[RelationName]:
 
 @lru_cache(maxsize=64)
 def silhouette(item: SceneObject) -> NDArray[np.bool_]:
-    """(y, x) bool on the fixed grid: where the object covers at least half of a cell."""
+    """The mask of an object on the fixed grid, (y, x) bool: where the object covers at least half of a cell.
+
+    Args:
+        item: the object.
+
+    Returns:
+        The mask, ``GRID`` cells a side.
+    """
     return footprint(item, size=GRID, least=0.5)
 
 
 def area(item: SceneObject) -> float:
-    """Area of the silhouette as a share of the picture, wherever the object lies."""
+    """Area of the silhouette as a share of the picture, wherever the object lies.
+
+    Args:
+        item: the object.
+
+    Returns:
+        The share; above 1 for objects larger than the picture.
+    """
     return _unit_area(item.shape, item.part_names, tuple(part.style for part in item.parts)) * item.size**2
 
 

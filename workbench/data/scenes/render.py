@@ -227,13 +227,28 @@ def _threshold(shares: list[tuple[Window, Layer]], total: Layer, mask: NDArray[n
 
 
 def placement(item: SceneObject, size: int) -> Placement:
-    """Where an object lies in a picture of ``size`` pixels."""
+    """Where an object lies in a picture of ``size`` pixels.
+
+    Args:
+        item: the object.
+        size: side in pixels.
+
+    Returns:
+        The placement of its local coordinates.
+    """
     x, y = item.position
     return Placement(x * size, y * size, item.size * size / 2, math.radians(item.rotation))
 
 
 def painted_parts(item: SceneObject) -> list[tuple[str, Colour, Texture, tuple[Fill, ...]]]:
-    """The parts of an object front to back: name ("" of a simple shape), colour, texture and fills."""
+    """The parts of an object front to back: name ("" of a simple shape), colour, texture and fills.
+
+    Args:
+        item: the object.
+
+    Returns:
+        One tuple a part.
+    """
     if item.shape in SIMPLE_SHAPES:
         return [("", object_colour(item.colour), item.texture, (SIMPLE_SHAPES[item.shape],))]
     own = {part.name: part for part in item.parts}
@@ -247,7 +262,15 @@ def painted_parts(item: SceneObject) -> list[tuple[str, Colour, Texture, tuple[F
 
 
 def tinted(colour: Colour, fill: Fill) -> Colour:
-    """The colour of one fill of a part."""
+    """The colour of one fill of a part.
+
+    Args:
+        colour: of the part; red, green, blue in 0..1.
+        fill: its tint is used.
+
+    Returns:
+        Red, green, blue in 0..1.
+    """
     if fill.tint == "plain":
         return colour
     if fill.tint == "black":

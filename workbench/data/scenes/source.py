@@ -65,7 +65,14 @@ def parameters(
 
 
 def task_name(task: str | Task) -> str:
-    """The name of a task that may be given by its name."""
+    """The name of a task that may be given by its name.
+
+    Args:
+        task: the task or its name.
+
+    Returns:
+        The name.
+    """
     return task.name if isinstance(task, Task) else task
 
 

@@ -20,7 +20,14 @@ TEXTURE_PERIOD = 0.44  # local units, so that a texture grows with its object
 
 
 def coverage(distance: Layer) -> Layer:
-    """The covered share of each pixel from the signed distance of its centre, in place."""
+    """The covered share of each pixel from the signed distance of its centre, in place.
+
+    Args:
+        distance: (y, x) float32 in pixels, negative inside; overwritten.
+
+    Returns:
+        The same array, in 0..1.
+    """
     np.subtract(np.float32(0.5), distance, out=distance)
     np.maximum(distance, 0, out=distance)
     np.minimum(distance, 1, out=distance)
@@ -28,7 +35,14 @@ def coverage(distance: Layer) -> Layer:
 
 
 def wave(value: Layer) -> Layer:
-    """A triangle wave of period 1, from -0.25 (at whole numbers) to 0.25, in place."""
+    """A triangle wave of period 1, from -0.25 (at whole numbers) to 0.25, in place.
+
+    Args:
+        value: (y, x) float32 in periods; overwritten.
+
+    Returns:
+        The same array; one unit of it is one period, as of ``value``.
+    """
     value -= np.floor(value)
     value -= 0.5
     np.abs(value, out=value)

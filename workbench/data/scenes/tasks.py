@@ -264,7 +264,19 @@ def check_draw(*, index: int, seed: int, agreement: float) -> None:
 
 
 def draw_sample(kind: Task, confound: Confound | None, label: int, index: int, seed: int, agreement: float) -> Sample:
-    """Draw a scene whose label and cue kind are known and checked; see :func:`sample_scene`."""
+    """Draw a scene whose label and cue kind are known and checked; see :func:`sample_scene`.
+
+    Args:
+        kind: the task.
+        confound: the cue, or None.
+        label: the answer that the scene shall give.
+        index: number of the image.
+        seed: of the set.
+        agreement: probability that the cue points to the label.
+
+    Returns:
+        The scene, its label and its cue.
+    """
     draw = Draw(seed, index)
     objects = kind.compose(draw, label)
     cue = -1
