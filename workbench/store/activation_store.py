@@ -46,6 +46,7 @@ class ActivationStore:
         self._backend = backend
         self._plan = plan
         self.state = state
+        self._datasets: dict[str, xr.Dataset] = {}
 
     # ---------------------------------------------------------------- making and opening
 
@@ -325,24 +326,10 @@ class ActivationStore:
         Raises:
             UnknownNameError: the store has no such layer.
         """
-        plan = self._layer(layer)
-        prefix = f"{plan.group}/"
-        variables: dict[str, Any] = {
-            path.removeprefix(prefix): self._variable(path)
-            for path in self._plan.block_arrays
-            if path.startswith(prefix)
-        }
-        coordinates: dict[str, Any] = {
-            IMAGE: np.array(self.identifiers),
-            "predicted": self.predicted.variable,
-            CATEGORY: np.array(self.categories),
-            **unit_coordinates(plan),
-        }
-        if self.labels is not None:
-            coordinates["label"] = self.labels.variable
-        return xr.Dataset(
-            {**variables, "logits": self._variable(LOGITS)}, coordinates, {**self.provenance, "layer": layer}
-        )
+        if layer not in self._datasets:
+            self._datasets[layer] = self._open_layer(self._layer(layer))
+        # a shallow copy: what the caller loads or adds stays with the caller
+        return self._datasets[layer].copy()
 
     # ---------------------------------------------------------------- questions
 
@@ -491,6 +478,25 @@ class ActivationStore:
         if name not in self.layers:
             raise unknown_name("layer", name, self.layers, hint="The store holds these layers only.")
         return self._plan.layer(name)
+
+    def _open_layer(self, layer: LayerPlan) -> xr.Dataset:
+        prefix = f"{layer.group}/"
+        variables: dict[str, Any] = {
+            path.removeprefix(prefix): self._variable(path)
+            for path in self._plan.block_arrays
+            if path.startswith(prefix)
+        }
+        coordinates: dict[str, Any] = {
+            IMAGE: np.array(self.identifiers),
+            "predicted": self.predicted.variable,
+            CATEGORY: np.array(self.categories),
+            **unit_coordinates(layer),
+        }
+        if self.labels is not None:
+            coordinates["label"] = self.labels.variable
+        return xr.Dataset(
+            {**variables, "logits": self._variable(LOGITS)}, coordinates, {**self.provenance, "layer": layer.name}
+        )
 
     def _variable(self, path: str) -> xr.Variable:
         array = {**self._plan.block_arrays, **self._plan.index_arrays}[path]
