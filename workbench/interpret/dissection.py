@@ -73,7 +73,7 @@ def dissect(
     size = grid(store, name)
     if not 0 < quantile < 1 or not 0 <= floor <= 1:
         raise InputError(f"quantile is {quantile} and floor {floor}; expected numbers between 0 and 1.")
-    annotated, indices = _aligned(store, masks)
+    annotated, indices = aligned_masks(store, masks)
     thresholds = np.asarray(store.quantile(name, quantile).values, dtype=np.float32)
     parts = annotated.sizes[PART]
     rows, columns = (bilinear_matrix(have, annotated.sizes[dim]) for have, dim in zip(size, (Y, X), strict=True))
@@ -135,8 +135,19 @@ def _score(
     )
 
 
-def _aligned(store: Activations, masks: Any) -> tuple[xr.DataArray, NDArray[np.int64]]:
-    """Masks as (image, part, y, x) and the positions of their images in the store."""
+def aligned_masks(store: Activations, masks: Any) -> tuple[xr.DataArray, NDArray[np.int64]]:
+    """Masks in one order of dimensions, and where their images are in the store.
+
+    Args:
+        store: the activations.
+        masks: as in :func:`dissect`.
+
+    Returns:
+        (image, part, y, x) bool, and (image) int64 positions.
+
+    Raises:
+        ShapeError, DtypeError, InputError: as in :func:`dissect`.
+    """
     if isinstance(masks, xr.DataArray) and "object" in masks.dims and PART not in masks.dims:
         masks = masks.rename({"object": PART})
     if not isinstance(masks, xr.DataArray) or set(masks.dims) != {IMAGE, PART, Y, X}:

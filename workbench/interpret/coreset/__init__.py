@@ -2,13 +2,17 @@
 
 from workbench.interpret.coreset.choice import Coreset, choose, pooled_features
 from workbench.interpret.coreset.covering import facility_location, k_center_greedy, k_medoids
+from workbench.interpret.coreset.curve import coreset_curve, split_halves
 from workbench.interpret.coreset.pruning import d2
 from workbench.interpret.coreset.registry import selectors
+from workbench.interpret.coreset.subjects import Subject, subject
 from workbench.interpret.coreset.typical import herding, moderate, random
 
 __all__ = [
     "Coreset",
+    "Subject",
     "choose",
+    "coreset_curve",
     "d2",
     "facility_location",
     "herding",
@@ -18,4 +22,6 @@ __all__ = [
     "pooled_features",
     "random",
     "selectors",
+    "split_halves",
+    "subject",
 ]
