@@ -183,7 +183,8 @@ def main() -> None:
         f"{chosen.threads} threads, float16; medians of {chosen.rounds} paired rounds.\n"
     )
     print(
-        "| | seconds | times the bare pass (range) | CPU seconds | times the bare pass (range) | MB on disk | one image, ms | one unit, ms |"
+        "| | seconds | times the bare pass (range) | CPU seconds | times the bare pass (range) "
+        "| MB on disk | one image, ms | one unit, ms |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for name, times in seconds.items():
@@ -191,9 +192,8 @@ def main() -> None:
         cpu = ratios(processor[name], processor["bare forward pass"])
         read = "".join(f" {value:.1f} |" for value in reads[name]) if name in reads else " - | - |"
         written = f"{bytes_written[name] / 1e6:.1f}" if bytes_written[name] else "-"
-        print(
-            f"| {name} | {statistics.median(times):.2f} | {wall} | {statistics.median(processor[name]):.2f} | {cpu} | {written} |{read}"
-        )
+        spent = statistics.median(processor[name])
+        print(f"| {name} | {statistics.median(times):.2f} | {wall} | {spent:.2f} | {cpu} | {written} |{read}")
 
 
 if __name__ == "__main__":

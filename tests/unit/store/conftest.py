@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,14 @@ def small_network(seed: int = 0) -> nn.Module:
 def as_model(network: nn.Module, *, name: str = "small", size: int = 24) -> ImageModel:
     preprocessing = models.Preprocessing(resize=None, crop=(size, size), mean=(0.5,) * 3, std=(0.5,) * 3)
     return models.load(network, preprocessing=preprocessing, categories=CATEGORIES, name=name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """What is tested here is not durability (test_durable_store and tests/crash do): thousands of fsyncs are saved."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")
