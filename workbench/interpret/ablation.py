@@ -12,6 +12,7 @@ from workbench.arrays import CATEGORY, IMAGE, UNIT, check_array, provenance, str
 from workbench.errors import InputError, ShapeError, unknown_name
 from workbench.interpret.activations import Activations, category_of_images, chosen_layers
 from workbench.interpret.features import source_facts, unit_axis
+from workbench.interpret.registry import interpreters
 from workbench.models import replace_output
 from workbench.stats import bootstrap_dataset
 
@@ -26,6 +27,19 @@ RANKING, REMOVED = "ranking", "removed"
 RANDOM, LARGEST = "random", "largest activation"
 
 
+@interpreters.register(
+    title="Ablation curve",
+    source=(),
+    access="activations",
+    returns="accuracy of each category against the number of its units switched off",
+    signed=False,
+    specificity="class",
+    coverage="several layers",
+    annotation="labels",
+    feedback="number",
+    cost="an evaluation an image, ranking and number of units",
+    note="Judges rankings of units. Units set to zero can leave a state that the network never saw.",
+)
 def ablation_curve(
     model: ImageModel,
     images: Any,

@@ -50,10 +50,25 @@ class Activations(Protocol):
         """(image, category)."""
 
     def dataset(self, layer: str) -> xr.Dataset:
-        """``maps`` (image, ...) of one layer, read when they are indexed."""
+        """One layer.
+
+        Args:
+            layer: its name.
+
+        Returns:
+            ``maps`` (image, ...), read when they are indexed; ``max`` and ``mean`` (image, unit).
+        """
 
     def quantile(self, layer: str, q: float) -> xr.DataArray:
-        """(unit) over all images and positions."""
+        """Quantile of each unit over all images and positions.
+
+        Args:
+            layer: its name.
+            q: in [0, 1].
+
+        Returns:
+            (unit) float64.
+        """
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,12 @@ class MemoryActivations:
 
 @dataclass(frozen=True)
 class Selection:
-    """Some images of other activations, in the order given: a coreset, one half of a split, one category."""
+    """Some images of other activations, in the order given: a coreset, one half of a split, one category.
+
+    Attributes:
+        source: the other activations.
+        indices: (image) int64, positions in them.
+    """
 
     source: Activations
     indices: NDArray[np.int64]
