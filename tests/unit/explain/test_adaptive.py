@@ -13,14 +13,14 @@ from torch import nn
 from workbench import explain, models, stats
 from workbench.errors import InputError, Interrupted
 from workbench.explain.adaptive import multi_resolution_occlusion, multi_resolution_steps
-from workbench.explain.adaptive.evaluators import Answer
+from workbench.explain.adaptive.evaluators import Answer, ForwardPasses
 from workbench.explain.adaptive.fusion import Spread, fuse, fusion_weights
+from workbench.explain.adaptive.inside import evaluator_for
+from workbench.explain.adaptive.linearised import divide
 from workbench.explain.adaptive.search import (
-    LOOSEST,
-    TIGHTEST,
     Limits,
-    affordable_looseness,
     coarse_lattice,
+    expected_loss,
     least_certain,
     search,
 )
@@ -91,7 +91,7 @@ def test_surface_goes_through_what_was_measured_and_is_unsure_elsewhere():
     places = grid.corners / 4.0
     falls = np.sin(places[:, 0] / 3) * np.cos(places[:, 1] / 4)
     known = np.arange(0, len(grid), 7)
-    surface = fit(places, np.zeros((len(grid), 0)), known, falls[known])
+    surface = fit(places, known, falls[known])
     assert np.array_equal(surface.mean[known], falls[known])
     unknown = np.setdiff1d(np.arange(len(grid)), known)
     assert (surface.sigma[known] == 0).all()
@@ -102,29 +102,31 @@ def test_surface_goes_through_what_was_measured_and_is_unsure_elsewhere():
 def test_surface_equals_the_textbook_formula():
     rng = np.random.default_rng(5)
     places = rng.uniform(0, 6, (40, 2))
-    features = rng.standard_normal((40, 1))
     known = np.arange(0, 40, 2)
     falls = rng.standard_normal(20)
-    surface = fit(places, features, known, falls)
-    column = np.arcsinh(features[:, 0] / Scale.of(features[:, 0]).spread)
-    column = (column - column.mean()) / column.std()
+    exact = np.arange(20) % 3 > 0
+    surface = fit(places, known, falls, exact=exact, error=0.3)
     distance = np.linalg.norm(places[:, None] - places[None], axis=2) * np.sqrt(3) / surface.kernel.length
-    prior = (1 + distance) * np.exp(-distance) + surface.kernel.weight * np.outer(column, column) + 1
-    inner = np.linalg.inv(prior[np.ix_(known, known)] + surface.kernel.noise * np.eye(20))
-    unknown = np.arange(1, 40, 2)
-    expected = prior[np.ix_(unknown, known)] @ inner @ surface.scale.compress(falls)
-    assert np.allclose(surface.compressed[unknown], expected, atol=1e-8)
-    left = prior[np.ix_(unknown, unknown)] - prior[np.ix_(unknown, known)] @ inner @ prior[np.ix_(known, unknown)]
+    prior = (1 + distance) * np.exp(-distance) + 1
+    noise = np.diag(surface.kernel.noise + np.where(exact, 0.0, 0.3))
+    inner = np.linalg.inv(prior[np.ix_(known, known)] + noise)
+    uncertain = np.union1d(np.arange(1, 40, 2), known[~exact])
+    expected = prior[np.ix_(uncertain, known)] @ inner @ surface.scale.compress(falls)
+    assert np.allclose(surface.compressed[uncertain], expected, atol=1e-8)
+    taken = prior[np.ix_(uncertain, known)] @ inner @ prior[np.ix_(known, uncertain)]
+    left = prior[np.ix_(uncertain, uncertain)] - taken
     variance = surface.scale.compress(falls) @ inner @ surface.scale.compress(falls) / 20
-    assert np.allclose(surface.covariance(unknown), variance * left, atol=1e-8)
-    assert np.allclose(surface.deviation[unknown] ** 2, variance * np.diag(left), atol=1e-8)
+    assert np.allclose(surface.covariance(uncertain), variance * left, atol=1e-8)
+    assert np.allclose(surface.deviation[uncertain] ** 2, variance * np.diag(left), atol=1e-8)
+    assert (surface.deviation[known[exact]] == 0).all()
+    assert np.array_equal(surface.mean[known[exact]], falls[exact])
 
 
 def test_errors_when_left_out_equal_those_of_fitting_without():
     rng = np.random.default_rng(6)
     places = rng.uniform(0, 6, (15, 2))
     falls = rng.standard_normal(15)
-    surface = fit(places, np.zeros((15, 0)), np.arange(15), falls)
+    surface = fit(places, np.arange(15), falls)
     values = surface.scale.compress(falls)
     distance = np.linalg.norm(places[:, None] - places[None], axis=2) * np.sqrt(3) / surface.kernel.length
     prior = (1 + distance) * np.exp(-distance) + 1 + surface.kernel.noise * np.eye(15)
@@ -164,19 +166,18 @@ def test_coarse_lattice_reaches_the_border():
     assert 16 <= len(rows) <= 36
 
 
-def test_looseness_is_the_tightest_that_can_be_paid():
-    assert affordable_looseness(1.0, 4.0, 0.5) is None
-    assert affordable_looseness(1.0, 4.0, 5.0) == TIGHTEST
-    assert affordable_looseness(1.0, 4.0, 1.0) == pytest.approx(LOOSEST)
-    middle = affordable_looseness(1.0, 4.0, 2.0)
-    assert TIGHTEST < middle < LOOSEST
+def test_loss_falls_with_the_share_that_is_measured_and_grows_with_its_error():
+    assert expected_loss(100, 100, 0.0) == 0.0
+    assert expected_loss(100, 200, 0.0) == 0.0
+    assert expected_loss(100, 50, 0.0) > expected_loss(100, 80, 0.0) > 0.0
+    assert expected_loss(100, 80, 0.1) > expected_loss(100, 80, 0.01)
 
 
 def test_least_certain_windows_are_unknown_and_spread_out():
     grid = lattice(64, 8, 4)
     places = grid.corners / 4.0
     known = coarse_lattice(grid, 16)
-    surface = fit(places, np.zeros((len(grid), 0)), known, np.sin(places[known, 0]) + places[known, 1])
+    surface = fit(places, known, np.sin(places[known, 0]) + places[known, 1])
     exclude = np.setdiff1d(np.arange(10), known)
     chosen = least_certain(surface, 12, exclude=exclude)
     assert len(set(chosen.tolist())) == 12
@@ -254,7 +255,10 @@ def test_a_batch_answers_as_its_images_one_at_a_time(model, inputs):
 
 
 def test_a_black_box_is_explained_and_said_to_be_one(inputs):
-    box = models.load(lambda batch: batch.flatten(2).amax(2), name="box", preprocessing=models.Preprocessing(resize=32))
+    def answer(batch):
+        return torch.from_numpy(batch.numpy().max(axis=(2, 3)))
+
+    box = models.load(answer, name="box", preprocessing=models.Preprocessing(resize=32))
     heat = multi_resolution_occlusion(box, inputs, budget=30, patches=(8,))
     assert "forward passes" in heat.attrs["evaluator"]
     assert isinstance(heat, xr.DataArray)
@@ -287,3 +291,81 @@ def test_stopping_keeps_what_is_known_and_says_so(model, inputs):
 def test_bad_input_is_refused_in_words(model, inputs, wrong, message):
     with pytest.raises(InputError, match=message):
         multi_resolution_occlusion(model, inputs, **wrong)
+
+
+class Recorded:
+    """A small network with what is asked of the incremental evaluator."""
+
+    def __init__(self, model, inputs, score="logit"):
+        self.question = explain.ask(model, inputs, target=2, score=score)
+        self.hidden = torch.zeros_like(self.question.inputs)
+        make, self.facts = evaluator_for(self.question, self.hidden, engine="auto", batch_size=32)
+        self.inside = make(0)
+        self.outside = ForwardPasses(self.question, 0, self.hidden[0])
+        corners = lattice(32, 6, 3).corners
+        self.windows = np.concatenate([corners, np.full((len(corners), 2), 6)], axis=1)
+
+
+@pytest.mark.parametrize("score", ["logit", "probability"])
+def test_following_windows_inside_equals_forward_passes(model, inputs, score):
+    case = Recorded(model, inputs, score)
+    assert "incremental" in case.facts["evaluator"]
+    dense, inside = case.outside.exact(case.windows), case.inside.exact(case.windows)
+    np.testing.assert_allclose(inside.falls, dense.falls, rtol=1e-3, atol=1e-5)
+    assert inside.cost < dense.cost
+    assert inside.cost == pytest.approx(case.inside.exact_cost(case.windows))
+
+
+def test_near_exact_measurements_come_nearer_the_tighter_they_are(model, inputs):
+    case = Recorded(model, inputs)
+    true = case.outside.exact(case.windows).falls
+    errors = [
+        np.abs(case.inside.approximate(case.windows, looseness).falls - true).max() for looseness in (1e-6, 0.1, 1)
+    ]
+    assert errors[0] < 1e-4 * np.abs(true).max()
+    assert errors[0] <= errors[1] <= errors[2]
+
+
+def test_what_is_followed_linearly_is_the_gradient_times_the_change(model, inputs):
+    case = Recorded(model, inputs)
+    falls = case.inside.approximate(case.windows, 1e9).falls
+    network = model.module
+    with torch.enable_grad():
+        hidden = network[1](network[0](case.question.inputs[:1])).detach().requires_grad_()
+        gradient = torch.autograd.grad(network[2:](hidden)[0, 2], hidden)[0]
+    expected = []
+    with torch.no_grad():
+        for y, x, height, width in case.windows:
+            occluded = case.question.inputs[:1].clone()
+            occluded[:, :, y : y + height, x : x + width] = 0
+            expected.append(float(((hidden - network[1](network[0](occluded))) * gradient).sum()))
+    np.testing.assert_allclose(falls, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_boxes_are_divided_into_batches_of_about_one_size():
+    rng = np.random.default_rng(1)
+    rows, columns = rng.integers(0, 9, 60), rng.integers(1, 9, 60)
+    columns[rows == 0] = 0
+    batches = divide(rows, columns)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(60))
+    work = sum(len(batch) * rows[batch].max() * columns[batch].max() for batch in batches)
+    assert work < 60 * rows.max() * columns.max()
+    assert (rows[batches[0]] == 0).all()
+
+
+def test_a_network_that_cannot_be_followed_is_measured_by_forward_passes(inputs):
+    class Undecided(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(3, 4, 3)
+
+        def forward(self, batch):
+            value = self.layer(batch).amax((2, 3))
+            return value if float(value.sum()) > 0 else -value
+
+    preprocessing = models.Preprocessing(resize=32, crop=32)
+    undecided = models.load(Undecided().eval(), name="undecided", preprocessing=preprocessing)
+    heat = multi_resolution_occlusion(undecided, inputs[:1], patches=(8,), budget=20)
+    assert "forward passes" in heat.attrs["evaluator"]
+    with pytest.raises(InputError, match="cannot be looked into"):
+        multi_resolution_occlusion(undecided, inputs[:1], patches=(8,), engine="incremental")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DRAWS = 48
 PIXELS = 32  # rows and columns of pixels that maps are ranked on
 PRIOR = 8.0  # how many spot checks the surface's own left-out errors count for
+CHI_SQUARE_MEDIAN = 0.4549  # of one degree of freedom
 JOINT = 1024  # windows that are drawn jointly; beyond, the rest is drawn one by one
 # Calibration, made by `python benchmarks/occlusion.py calibrate`: on the scale of Fisher's z, the median error of the
 # predicted correlation, and how far the 5 % and 95 % quantiles of the error lie from it, in spreads of the prediction.
@@ -104,14 +105,19 @@ def certify(layers: Sequence[Layer], weights: Sequence[float], *, seed: int) -> 
     return Certificate(value, low, high, checks)
 
 
+def _typical(errors: NDArray[np.float64]) -> float:
+    """The variance of the bulk of some errors: a few windows that move the score far decide no ranks."""
+    return float(np.median(errors**2)) / CHI_SQUARE_MEDIAN if len(errors) else 0.0
+
+
 def _draw(layer: Layer, generator: np.random.Generator) -> NDArray[np.float64]:
     """(draw, window) float64: falls as they may be, the measured ones as they are."""
     surface = layer.surface
     count = len(layer.lattice)
-    open_windows = np.setdiff1d(np.arange(count), surface.known)
+    open_windows = np.setdiff1d(np.arange(count), surface.certain)
     values = np.tile(surface.compressed, (DRAWS, 1))
     degrees = PRIOR + len(layer.surprises)
-    trust = (PRIOR * float(np.mean(surface.left_out**2)) + float((layer.surprises**2).sum())) / degrees
+    trust = (PRIOR * _typical(surface.left_out) + len(layer.surprises) * _typical(layer.surprises)) / degrees
     factors = np.sqrt(trust * degrees / generator.chisquare(degrees, size=(DRAWS, 1)))
     if len(open_windows) > JOINT:
         values += factors * surface.deviation * generator.standard_normal((DRAWS, count))
@@ -123,5 +129,5 @@ def _draw(layer: Layer, generator: np.random.Generator) -> NDArray[np.float64]:
         root = np.linalg.cholesky(covariance)
         values[:, open_windows] += factors * (generator.standard_normal((DRAWS, len(open_windows))) @ root.T)
     falls = surface.scale.expand(values)
-    falls[:, surface.known] = surface.falls
+    falls[:, surface.certain] = surface.falls[surface.exact]
     return falls

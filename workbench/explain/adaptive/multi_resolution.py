@@ -166,10 +166,11 @@ def multi_resolution_occlusion(
 ) -> xr.DataArray:
     """Occlusion with patches of several sizes, laid over each other, within a budget of work, time or fidelity.
 
-    For each patch size: a coarse lattice of windows is measured exactly; all windows are approximated by following
-    large changes through the network exactly and small ones linearly; a Gaussian process over the windows estimates
-    the difference; windows whose rank is least certain are measured, and some at random as spot checks. The spot
-    checks and the process say how the map would rank against the dense one. Our own design: the published method of
+    For each patch size: a coarse lattice of windows is measured exactly; where that saves work, it tells how near a
+    cheaper measurement comes, which follows large changes through the network exactly and small ones linearly; a
+    Gaussian process over the windows estimates the rest; windows whose rank is least certain are measured next, and
+    some at random, exactly, as spot checks. The spot checks and the process say how the map would rank against the
+    dense one. Our own design: the published method of
     this name could be read in its abstract only. The windows to measure are chosen by their uncertainty, never as a
     fixed share of the image. Source: [nakandala2019], [rasmussen2006].
 
@@ -375,7 +376,7 @@ def draw(task: Task, states: Sequence[State]) -> AnytimeMap:
 def _pictures(state: State, profile: Profile) -> dict[str, NDArray[np.float64]]:
     spreads = [Spread(layer.lattice, profile) for layer in state.layers]
     means = [layer.surface.mean for layer in state.layers]
-    exact = [np.isin(np.arange(len(layer.lattice)), layer.surface.known).astype(float) for layer in state.layers]
+    exact = [np.isin(np.arange(len(layer.lattice)), layer.surface.certain).astype(float) for layer in state.layers]
     layers = list(zip(spreads, means, state.layers, exact, strict=True))
 
     def together(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -399,7 +400,7 @@ def _windows(task: Task, states: Sequence[State]) -> xr.Dataset:
         for layer, start in zip(state.layers, starts, strict=False):
             part = slice(start, start + len(layer.lattice))
             fall[number, part], sigma[number, part] = layer.surface.mean, layer.surface.sigma
-            exact[number, start + layer.surface.known] = True
+            exact[number, start + layer.surface.certain] = True
     corners = np.concatenate([item.corners for item in task.lattices])
     extents = np.concatenate([np.tile(item.patch, (len(item), 1)) for item in task.lattices])
     return xr.Dataset(

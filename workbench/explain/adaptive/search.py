@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 Reason = Literal["budget", "time", "fidelity", "stop", "exact"]
 
-COARSE = 25  # windows of the first, coarse lattice of a resolution, about
-PILOT = 24  # windows on which the price of a looseness is tried, at most
-PILOT_SHARE = 0.25  # of what is left, were they measured exactly
-TIGHTEST, LOOSEST = 0.1, 0.8  # looseness: changes below this share of a layer's RMS are followed linearly
-SHARE = 0.7  # of what is left, for the approximation of all windows; the rest refines
+COARSE = 16  # windows of the first, coarse lattice of a resolution, about
+LOOSENESS = (0.15, 0.3)  # of near-exact measurements that are tried; changes below it are followed linearly
+PILOT = 8  # windows on which they are tried
+PILOT_SHARE = 0.3  # of what is left, at most, for trying
 CHECKS = 12  # spot checks a resolution, drawn at random
-STEP = 24  # windows measured between two looks at the surface
-CHUNK = 96  # windows approximated between two looks at the clock
+STEP = 32  # windows measured between two looks at the surface
+MARGIN = 1.2  # no window costs more than so many times the average exact one
+SPARSE = 0.02  # loss of rank correlation where each window had to stand for one more, about
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,18 @@ class Resolution:
     Attributes:
         lattice: its windows.
         falls: (window) float64, NaN where not measured.
-        approximation: (window) float64, NaN where not approximated.
-        looseness: of the approximation; None where there is none.
+        exact: (window) bool, whether the measurement was exact.
+        looseness: of the other measurements; None where all are exact.
+        error: their variance on the compressed scale.
         surprises: errors of the spot checks, in the surface's deviations.
         surface: the newest surface.
     """
 
     lattice: Lattice
     falls: NDArray[np.float64]
-    approximation: NDArray[np.float64]
+    exact: NDArray[np.bool_]
     looseness: float | None = None
+    error: float = 0.0
     surprises: list[float] = field(default_factory=list)
     surface: Surface | None = None
 
@@ -134,7 +136,7 @@ class Resolution:
         Returns:
             The resolution.
         """
-        return Resolution(lattice, np.full(len(lattice), np.nan), np.full(len(lattice), np.nan))
+        return Resolution(lattice, np.full(len(lattice), np.nan), np.zeros(len(lattice), bool))
 
     @property
     def known(self) -> NDArray[np.int64]:
@@ -165,10 +167,8 @@ class Resolution:
             The surface, also kept.
         """
         places = self.lattice.corners / np.asarray(self.lattice.stride, dtype=np.float64)
-        complete = bool(np.isfinite(self.approximation).all())
-        features = self.approximation[:, None] if complete else np.zeros((len(places), 0))
         known = self.known
-        self.surface = fit(places, features, known, self.falls[known])
+        self.surface = fit(places, known, self.falls[known], exact=self.exact[known], error=self.error)
         return self.surface
 
 
@@ -196,9 +196,9 @@ class State:
 def search(evaluator: Evaluator, lattices: tuple[Lattice, ...], limits: Limits, *, seed: int) -> Iterator[State]:
     """Improve the map of one image step by step.
 
-    For each resolution, the largest patch first: a coarse lattice is measured; all windows are approximated where that
-    is possible and affordable; then windows are measured where the surface is least sure of their rank, some of them
-    drawn at random as spot checks.
+    For each resolution, the largest patch first: a coarse lattice is measured, and tells whether near-exact
+    measurements would bring more for the same work; then windows are measured where the surface is least sure of
+    their rank, and some that are drawn at random, exactly, as spot checks.
 
     Args:
         evaluator: measures windows.
@@ -219,7 +219,7 @@ def search(evaluator: Evaluator, lattices: tuple[Lattice, ...], limits: Limits, 
         begun.append(resolution)
         part = shares[number] / sum(shares[number:])
         ceiling = account.spent + part * account.left
-        for reason in _improve(evaluator, resolution, account, ceiling, generator, last=number == len(lattices) - 1):
+        for reason in _improve(evaluator, resolution, account, ceiling, generator):
             state = _state(begun, account, reason, seed, complete=len(begun) == len(lattices))
             if _reached(state, limits, complete=len(begun) == len(lattices)):
                 yield _state(begun, account, "fidelity", seed, complete=True)
@@ -231,7 +231,7 @@ def search(evaluator: Evaluator, lattices: tuple[Lattice, ...], limits: Limits, 
                 yield state
         if ended in ("stop", "time"):
             break
-    exact = all(not len(resolution.unknown) for resolution in resolutions)
+    exact = all(resolution.exact.all() for resolution in resolutions)
     yield _state(begun, account, "exact" if exact else ended or "budget", seed, complete=len(begun) == len(lattices))
 
 
@@ -250,22 +250,16 @@ def _improve(
     account: Account,
     ceiling: float,
     generator: np.random.Generator,
-    *,
-    last: bool,
 ) -> Iterator[Reason | None]:
     """Spend up to a ceiling on one resolution; yields None after each step, a reason at the end."""
     ahead = _affordable(evaluator, resolution, coarse_lattice(resolution.lattice, COARSE), account, ceiling)
     resolution.falls[ahead] = account.pay(evaluator.exact(resolution.windows(ahead)))
+    resolution.exact[ahead] = True
     resolution.refit()
     yield None
     whole = evaluator.exact_cost(resolution.windows(resolution.unknown))
-    if evaluator.approximates and account.spent + whole > ceiling:
-        for reason in _approximate(evaluator, resolution, account, ceiling):
-            yield reason
-            if reason is not None:
-                return
-        resolution.refit()
-        yield None
+    if evaluator.approximates and account.limits.seconds is None and account.spent + whole > ceiling:
+        _choose_looseness(evaluator, resolution, account, ceiling)
     yield from _refine(evaluator, resolution, account, ceiling, generator)
 
 
@@ -300,52 +294,39 @@ def coarse_lattice(lattice: Lattice, count: int) -> NDArray[np.int64]:
     return np.asarray((picked[0][:, None] * columns + picked[1][None, :]).ravel())
 
 
-def _approximate(
-    evaluator: Evaluator, resolution: Resolution, account: Account, ceiling: float
-) -> Iterator[Reason | None]:
-    """Approximate all windows, as tightly as a share of what is left allows; none where even that is too dear."""
-    order = resolution.lattice.refinement_order()
-    price = evaluator.exact_cost(resolution.windows(order)) / len(order)
-    pilot = min(PILOT, int(PILOT_SHARE * (ceiling - account.spent) / (2 * price)))
-    if pilot < 2 or len(order) <= 2 * pilot:
+def _choose_looseness(evaluator: Evaluator, resolution: Resolution, account: Account, ceiling: float) -> None:
+    """Try near-exact measurements on windows that are known, and settle whether one of them is worth its error."""
+    known = resolution.known
+    price = evaluator.exact_cost(resolution.windows(known)) / len(known)
+    room = min(PILOT, len(known), int(PILOT_SHARE * (ceiling - account.spent) / (len(LOOSENESS) * price)))
+    if room < PILOT // 2:
         return
-    prices = []
-    for looseness, numbers in ((LOOSEST, order[:pilot]), (TIGHTEST, order[pilot : 2 * pilot])):
-        answer = evaluator.approximate(resolution.windows(numbers), looseness)
-        resolution.approximation[numbers] = account.pay(answer)
-        prices.append(answer.cost / len(numbers))
-    allowed = SHARE * (ceiling - account.spent) / len(order)
-    affordable = affordable_looseness(prices[0], prices[1], allowed)
-    if affordable is None:
-        resolution.approximation[:] = np.nan
-        return
-    resolution.looseness = affordable
-    for start in range(0, len(order), CHUNK):
-        numbers = order[start : start + CHUNK]
-        resolution.approximation[numbers] = account.pay(evaluator.approximate(resolution.windows(numbers), affordable))
-        reason = account.over()
-        if reason in ("stop", "time"):
-            yield reason
-            return
+    pilot = known[np.linspace(0, len(known) - 1, room).round().astype(int)]
+    scale = (resolution.surface or resolution.refit()).scale
+    true = scale.compress(resolution.falls[pilot])
+    tried: list[tuple[float, float, float | None]] = [(price, 0.0, None)]
+    for looseness in LOOSENESS:
+        answer = evaluator.approximate(resolution.windows(pilot), looseness)
+        error = float(np.mean((scale.compress(account.pay(answer)) - true) ** 2))
+        tried.append((answer.cost / len(pilot), error, looseness))
+    left = ceiling - account.spent
+    losses = [expected_loss(len(resolution.lattice), left / price, error) for price, error, _ in tried]
+    _, resolution.error, resolution.looseness = tried[int(np.argmin(losses))]
 
 
-def affordable_looseness(loosest: float, tightest: float, allowed: float) -> float | None:
-    """The tightest approximation whose price is allowed.
+def expected_loss(windows: int, measured: float, error: float) -> float:
+    """About how much rank correlation a map lacks.
 
     Args:
-        loosest: price of a window at the loosest approximation.
-        tightest: price of a window at the tightest.
-        allowed: price that a window may have.
+        windows: of the lattice.
+        measured: how many of them can be measured.
+        error: variance of a measurement, where the falls have variance 1.
 
     Returns:
-        The looseness, between :data:`TIGHTEST` and :data:`LOOSEST`; None where even the loosest is too dear.
+        The loss: what the windows that are not measured cost, and what the errors of the measured ones do.
     """
-    if allowed < loosest:
-        return None
-    if allowed >= tightest or tightest <= loosest:
-        return TIGHTEST
-    way = np.log(allowed / loosest) / np.log(tightest / loosest)
-    return float(LOOSEST * (TIGHTEST / LOOSEST) ** way)
+    share = min(measured / windows, 1.0)
+    return SPARSE * (1.0 / max(share, 1e-6) - 1.0) + 0.5 * error / (1.0 + error)
 
 
 def _refine(
@@ -357,27 +338,46 @@ def _refine(
 ) -> Iterator[Reason | None]:
     """Measure where the rank is least certain, and some windows at random as checks of what was predicted."""
     surface = resolution.surface or resolution.refit()
+    price = evaluator.exact_cost(resolution.windows(resolution.known)) / len(resolution.known)
+    near = resolution.looseness
     while len(resolution.unknown):
-        price = evaluator.exact_cost(resolution.windows(resolution.unknown)) / len(resolution.unknown)
-        room = len(resolution.unknown) if not np.isfinite(ceiling) else int((ceiling - account.spent) / price)
-        if room < 1:
-            yield "budget"
-            return
-        wanted = min(STEP, room, len(resolution.unknown))
         checks = np.zeros(0, np.int64)
         if len(resolution.surprises) < CHECKS:
-            drawn = min(CHECKS, max(1, wanted // 2))
-            checks = generator.choice(resolution.unknown, size=drawn, replace=False)
-        chosen = np.concatenate([checks, least_certain(surface, wanted - len(checks), exclude=checks)])
-        measured = account.pay(evaluator.exact(resolution.windows(chosen)))
-        resolution.surprises += _surprises(surface, checks, measured[: len(checks)])
-        resolution.falls[chosen] = measured
+            half = CHECKS if not np.isfinite(ceiling) else int(0.5 * (ceiling - account.spent) / price)
+            drawn = min(CHECKS - len(resolution.surprises), len(resolution.unknown), max(1, half))
+            checks = _within(evaluator, resolution, account, ceiling, generator.permutation(resolution.unknown)[:drawn])
+            measured = account.pay(evaluator.exact(resolution.windows(checks))) if len(checks) else np.zeros(0)
+            resolution.surprises += _surprises(surface, checks, measured)
+            resolution.falls[checks], resolution.exact[checks] = measured, True
+        room = STEP if not np.isfinite(ceiling) else min(STEP, int((ceiling - account.spent) / (MARGIN * price)))
+        chosen = least_certain(surface, room, exclude=checks)
+        if near is None:
+            chosen = _within(evaluator, resolution, account, ceiling, chosen)
+        if not len(chosen) and not len(checks):
+            yield "budget"
+            return
+        if len(chosen):
+            windows = resolution.windows(chosen)
+            answer = evaluator.exact(windows) if near is None else evaluator.approximate(windows, near)
+            resolution.falls[chosen], resolution.exact[chosen] = account.pay(answer), near is None
         surface = resolution.refit()
         reason = account.over()
         if reason in ("stop", "time"):
             yield reason
             return
         yield None
+
+
+def _within(
+    evaluator: Evaluator, resolution: Resolution, account: Account, ceiling: float, numbers: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """As many of some windows, the first ones, as the ceiling allows to be measured exactly."""
+    while len(numbers):
+        cost = evaluator.exact_cost(resolution.windows(numbers))
+        if account.spent + cost <= ceiling:
+            break
+        numbers = numbers[: min(len(numbers) - 1, int(len(numbers) * (ceiling - account.spent) / cost))]
+    return numbers
 
 
 def _surprises(surface: Surface, checks: NDArray[np.int64], measured: NDArray[np.float64]) -> list[float]:
@@ -433,7 +433,7 @@ def _state(begun: list[Resolution], account: Account, reason: Reason | None, see
         for resolution in begun
     )
     weights = fusion_weights([Spread(layer.lattice).average(layer.surface.mean) for layer in layers])
-    if complete and all(not len(resolution.unknown) for resolution in begun):
+    if complete and all(resolution.exact.all() for resolution in begun):
         certificate = EXACT
     else:
         certificate = certify(layers, weights, seed=seed) if complete else UNKNOWN

@@ -1,7 +1,7 @@
 """What the falls at all windows of a lattice probably are, given the falls at some of them.
 
-A Gaussian process over the windows: a smooth part (Matérn 3/2 over the window's place), a part that follows a cheap
-approximation of the fall where there is one, and measurement noise. It works on a scale on which the falls vary
+A Gaussian process over the windows: a smooth part (Matérn 3/2 over the window's place) and the errors of the
+measurements, of which the near-exact ones have more than the exact ones. It works on a scale on which the falls vary
 evenly (an inverse hyperbolic sine), since a few windows move the score a hundred times more than most, while ranks are
 decided among the many. Source: [rasmussen2006].
 """
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 LENGTHS = (1.5, 2.2, 3.2, 4.5, 6.5, 9.0)  # how far the smooth part reaches, in strides
-WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # variance of the part that follows the approximation
 NOISES = (1e-4, 1e-2)  # variance of the measurement noise; all relative to the smooth part
 TUNED = 128  # windows that the choice among these is made on
 
@@ -73,18 +72,16 @@ class Kernel:
 
     Attributes:
         length: reach of the smooth part, in strides.
-        weight: variance of the part that follows the approximation.
         noise: variance of the noise.
     """
 
     length: float
-    weight: float
     noise: float
 
-    def __call__(self, distance: NDArray[np.float64], product: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Covariances, from distances in strides and products of approximations, of any one shape."""
+    def __call__(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Covariances, from distances in strides, of any shape."""
         scaled = np.sqrt(3.0) * distance / self.length
-        return np.asarray((1.0 + scaled) * np.exp(-scaled) + self.weight * product + 1.0)
+        return np.asarray((1.0 + scaled) * np.exp(-scaled) + 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,27 +90,32 @@ class Surface:
 
     Attributes:
         places: (window, 2) places of all windows, in strides.
-        approximation: (window, feature) cheap approximations, standardised; no columns where there are none.
         known: (measured) numbers of the windows that were measured.
         falls: (measured) float64, their falls.
+        exact: (measured) bool, whether the measurement was exact.
         scale: the compressed scale.
         kernel: the chosen kernel.
     """
 
     places: NDArray[np.float64]
-    approximation: NDArray[np.float64]
     known: NDArray[np.int64]
     falls: Vector
+    exact: NDArray[np.bool_]
     scale: Scale
     kernel: Kernel
     _factor: NDArray[np.float64] = field(repr=False)
     _solved: Vector = field(repr=False)
     _variance: float = field(repr=False)
 
+    @property
+    def certain(self) -> NDArray[np.int64]:
+        """Numbers of the windows that were measured exactly."""
+        return self.known[self.exact]
+
     @cached_property
     def _across(self) -> NDArray[np.float64]:
         """(window, measured) covariances."""
-        return _covariance(self.kernel, self.places, self.approximation, self.known)
+        return self.kernel(_distance(self.places, self.places[self.known]))
 
     @cached_property
     def _reduced(self) -> NDArray[np.float64]:
@@ -122,29 +124,28 @@ class Surface:
 
     @cached_property
     def compressed(self) -> Vector:
-        """(window) float64, expected values on the compressed scale; the measured ones are themselves."""
+        """(window) float64, expected values on the compressed scale; the exact ones are themselves."""
         values = self._across @ self._solved
-        values[self.known] = self.scale.compress(self.falls)
+        values[self.certain] = self.scale.compress(self.falls[self.exact])
         return np.asarray(values)
 
     @cached_property
     def mean(self) -> Vector:
-        """(window) float64, expected falls; the measured ones are themselves."""
+        """(window) float64, expected falls; the exact ones are themselves."""
         values = self.scale.expand(self.compressed)
-        values[self.known] = self.falls
+        values[self.certain] = self.falls[self.exact]
         return values
 
     @cached_property
     def deviation(self) -> Vector:
-        """(window) float64, standard deviation on the compressed scale, at least 0; 0 where measured."""
-        prior = 2.0 + self.kernel.weight * (self.approximation**2).sum(axis=1)
-        left = np.sqrt(self._variance * np.maximum(prior - (self._reduced**2).sum(axis=0), 0.0))
-        left[self.known] = 0.0
+        """(window) float64, standard deviation on the compressed scale, at least 0; 0 where exact."""
+        left = np.sqrt(self._variance * np.maximum(2.0 - (self._reduced**2).sum(axis=0), 0.0))
+        left[self.certain] = 0.0
         return np.asarray(left)
 
     @cached_property
     def sigma(self) -> Vector:
-        """(window) float64, standard deviation of the fall, in its units; 0 where measured."""
+        """(window) float64, standard deviation of the fall, in its units; 0 where exact."""
         return self.deviation * self.scale.stretch(self.compressed)
 
     def covariance(self, windows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -156,7 +157,7 @@ class Surface:
         Returns:
             (chosen, chosen) float64.
         """
-        prior = _covariance(self.kernel, self.places[windows], self.approximation[windows])
+        prior = self.kernel(_distance(self.places[windows], self.places[windows]))
         reduced = self._reduced[:, windows]
         return np.asarray(self._variance * (prior - reduced.T @ reduced))
 
@@ -170,70 +171,55 @@ class Surface:
 
 def fit(
     places: NDArray[np.float64],
-    approximation: NDArray[np.float64],
     known: NDArray[np.int64],
     falls: Vector,
+    *,
+    exact: NDArray[np.bool_] | None = None,
+    error: float = 0.0,
+    scale: Scale | None = None,
 ) -> Surface:
     """Choose the kernel by its likelihood, and condition the process on what was measured.
 
     Args:
         places: (window, 2) places of all windows, in strides.
-        approximation: (window, feature) cheap approximations of the fall, on any scale; (window, 0) for none.
         known: (measured) int64, different window numbers; at least two.
         falls: (measured) float64.
+        exact: (measured) bool, which measurements are exact; all where None.
+        error: variance of the other measurements on the compressed scale.
+        scale: the compressed scale; one that fits the falls where None.
 
     Returns:
         The surface.
     """
-    scale = Scale.of(falls)
-    features = (
-        np.stack([_standardised(column) for column in approximation.T], axis=1)
-        if approximation.size
-        else (np.zeros((len(places), 0)))
-    )
+    scale = scale or Scale.of(falls)
+    exact = np.ones(len(known), bool) if exact is None else exact
     values = scale.compress(falls)
+    errors = np.where(exact, 0.0, error)
     few = np.linspace(0, len(known) - 1, min(TUNED, len(known))).round().astype(int)
-    kernel = _choose(places[known[few]], features[known[few]], values[few])
-    covariance = _covariance(kernel, places[known], features[known])
-    covariance[np.diag_indices(len(known))] += kernel.noise
+    kernel = _choose(places[known[few]], values[few], errors[few])
+    covariance = kernel(_distance(places[known], places[known]))
+    covariance[np.diag_indices(len(known))] += kernel.noise + errors
     factor = cholesky(covariance, lower=True, check_finite=False)
     solved = cho_solve((factor, True), values, check_finite=False)
-    variance = float(values @ solved) / len(known)
-    return Surface(places, features, known, falls, scale, kernel, factor, solved, max(variance, 1e-12))
+    variance = max(float(values @ solved) / len(known), 1e-12)
+    return Surface(places, known, falls, exact, scale, kernel, factor, solved, variance)
 
 
-def _choose(places: NDArray[np.float64], features: NDArray[np.float64], values: Vector) -> Kernel:
-    distance, product = _distance(places, places), features @ features.T
-    count, best, chosen = len(values), np.inf, Kernel(LENGTHS[-1], 0.0, NOISES[-1])
+def _choose(places: NDArray[np.float64], values: Vector, errors: Vector) -> Kernel:
+    distance = _distance(places, places)
+    count, best, chosen = len(values), np.inf, Kernel(LENGTHS[-1], NOISES[-1])
     for length in LENGTHS:
-        for weight in WEIGHTS if features.size else (0.0,):
-            smooth = Kernel(length, weight, 0.0)(distance, product)
-            for noise in NOISES:
-                covariance = smooth.copy()
-                covariance[np.diag_indices(count)] += noise
-                factor, lower = cho_factor(covariance, lower=True, check_finite=False)
-                variance = float(values @ cho_solve((factor, lower), values, check_finite=False)) / count
-                loss = 0.5 * count * np.log(max(variance, 1e-300)) + float(np.log(np.diag(factor)).sum())
-                if loss < best:
-                    best, chosen = loss, Kernel(length, weight, noise)
+        smooth = Kernel(length, 0.0)(distance)
+        for noise in NOISES:
+            covariance = smooth.copy()
+            covariance[np.diag_indices(count)] += noise + errors
+            factor, lower = cho_factor(covariance, lower=True, check_finite=False)
+            variance = float(values @ cho_solve((factor, lower), values, check_finite=False)) / count
+            loss = 0.5 * count * np.log(max(variance, 1e-300)) + float(np.log(np.diag(factor)).sum())
+            if loss < best:
+                best, chosen = loss, Kernel(length, noise)
     return chosen
-
-
-def _covariance(
-    kernel: Kernel,
-    places: NDArray[np.float64],
-    features: NDArray[np.float64],
-    columns: NDArray[np.int64] | None = None,
-) -> NDArray[np.float64]:
-    to_places = places if columns is None else places[columns]
-    to_features = features if columns is None else features[columns]
-    return kernel(_distance(places, to_places), features @ to_features.T)
 
 
 def _distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(((first[:, None, :] - second[None, :, :]) ** 2).sum(axis=2)))
-
-
-def _standardised(values: Vector) -> Vector:
-    """An approximation on its own compressed scale."""
-    return Scale.of(values).compress(values)

@@ -45,7 +45,7 @@ def trace_program(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()
         tracer = _Tracer()
         graph_module = fx.GraphModule(private, tracer.trace(private))
         _undo_in_place(graph_module.graph, in_place)
-        with torch.inference_mode():
+        with torch.no_grad():
             recorder = _Recorder(graph_module)
             recorder.run(inputs)
             program = Translator(graph_module, recorder.values, tracer.outputs).program(inputs)
