@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.models import ImageModel
 
 BLOCK_BYTES = 32 * 2**20  # of float32 maps in memory at a time
+SORTED_BYTES = 128 * 2**20  # of float32 maps up to which quantiles are found by sorting instead of by streaming
 
 
 class Activations(Protocol):
@@ -508,5 +509,19 @@ def _quantile(source: Activations, layer: str, q: float) -> xr.DataArray:
         for _, values in map_blocks(source, layer):
             yield np.moveaxis(values, 0, 1).reshape(units, -1)
 
-    values = streamed_quantiles(chunks, np.array([q]), units=units, count=maps.size // units, dtype="float32")[0]
+    count = maps.size // units
+    if maps.size * 4 <= SORTED_BYTES:
+        values = _quantile_at_once(np.concatenate(list(chunks()), axis=1), q)
+    else:
+        values = streamed_quantiles(chunks, np.array([q]), units=units, count=count, dtype="float32")[0]
     return xr.DataArray(values, dims=UNIT, name="quantile")
+
+
+def _quantile_at_once(values: NDArray[np.float32], q: float) -> NDArray[np.float64]:
+    """Quantile of each row, interpolated as NumPy's, from the two order statistics beside it."""
+    position = q * (values.shape[1] - 1)
+    below = int(position)
+    above = min(below + 1, values.shape[1] - 1)
+    ordered = np.partition(values, sorted({below, above}), axis=1)
+    low, high = ordered[:, below].astype(np.float64), ordered[:, above].astype(np.float64)
+    return np.asarray(low + (high - low) * (position - below))

@@ -98,6 +98,16 @@ def test_a_selection_gives_what_its_images_give(planted):
     )
 
 
+@pytest.mark.parametrize("q", [0.0, 0.3, 0.995, 1.0])
+def test_quantiles_sorted_and_streamed_are_numpys(planted, monkeypatch, q):
+    expected = planted.store.maps["activation"].astype(float).quantile(q, ("image", "y", "x"))
+    np.testing.assert_allclose(planted.store.quantile("activation", q), expected, rtol=1e-12)
+    monkeypatch.setattr("workbench.interpret.activations.SORTED_BYTES", 0)
+    np.testing.assert_allclose(planted.store.quantile("activation", q), expected, rtol=1e-12)
+    with pytest.raises(InputError, match="q is 2"):
+        planted.store.quantile("activation", 2)
+
+
 def test_the_number_of_units_asked_for_is_met_on_average():
     generator = np.random.default_rng(0)
     member = generator.integers(0, 4, size=400)
