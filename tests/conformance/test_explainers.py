@@ -28,7 +28,14 @@ NAMES = sorted(explain.explainers)
 CONVENTION = {"target": None, "score": "logit", "progress": False, "stop": None}
 # enough to run each method, too little to use it for anything
 SMALL: dict[str, dict[str, Any]] = {
+    "extremal_perturbation": {"iterations": 6},
+    "hierarchical_occlusion": {"patch": 4},
+    "hipe": {"cells": 4, "levels": 2},
     "integrated_gradients": {"steps": 8},
+    "kernel_shap": {"samples": 24, "segments": 8},
+    "lime": {"samples": 24, "segments": 8},
+    "meaningful_perturbation": {"iterations": 6},
+    "rise": {"masks": 48, "cells": 4},
     "smoothgrad": {"samples": 4},
 }
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from scipy.ndimage import gaussian_filter
 
-from workbench.errors import DtypeError, NotFiniteError, ShapeError
+from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError
+from workbench.explain.inpainting import inpaint_pictures
 from workbench.registry import Registry
 
 if TYPE_CHECKING:
     from workbench.models import ImageModel
 
 BLUR = 10 / 224  # standard deviation of the blur as a share of the shorter side; 10 pixels of 224 in [fong2017]
+AROUND = ("inpaint", "hidden_mean")  # baselines that depend on what is hidden, so no picture of them can be made before
 
 baselines = Registry("baseline")
 
@@ -108,6 +111,122 @@ def noise(inputs: torch.Tensor, *, model: ImageModel, seed: int = 0) -> torch.Te
     return (middle + spread * draw).clamp(low, high).to(inputs.dtype)
 
 
+@baselines.register(title="Inpainting", source=(), access="black box", returns="a smooth surface from the surroundings")
+def inpaint(
+    inputs: torch.Tensor, *, model: ImageModel, seed: int = 0, hidden: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Hidden pixels filled smoothly from the visible ones around them, see :mod:`workbench.explain.inpainting`.
+
+    Args:
+        inputs: (input, channel, y, x) float, normalised.
+        model: not used.
+        seed: not used.
+        hidden: (input, 1, y, x) bool, True where the image is hidden.
+
+    Returns:
+        (input, channel, y, x), of the same dtype and on the same device.
+
+    Raises:
+        InputError: ``hidden`` is not given, or hides all of an image.
+    """
+    return inpaint_pictures(inputs, _needed("inpaint", hidden))
+
+
+@baselines.register(
+    title="Mean colour of what is hidden", source=("cooper2022",), access="black box", returns="the hidden part's mean"
+)
+def hidden_mean(
+    inputs: torch.Tensor, *, model: ImageModel, seed: int = 0, hidden: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The mean colour of the hidden pixels themselves: what is hidden keeps its colour and loses its detail.
+
+    Source: [cooper2022].
+
+    Args:
+        inputs: (input, channel, y, x) float, normalised.
+        model: not used.
+        seed: not used.
+        hidden: (input, 1, y, x) bool, True where the image is hidden.
+
+    Returns:
+        (input, channel, y, x), of the same dtype and on the same device.
+
+    Raises:
+        InputError: ``hidden`` is not given.
+    """
+    inside = _needed("hidden_mean", hidden)
+    wide = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
+    count = inside.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    return ((wide * inside).sum(dim=(2, 3), keepdim=True) / count).to(inputs.dtype).expand_as(inputs)
+
+
+def _needed(name: str, hidden: torch.Tensor | None) -> torch.Tensor:
+    if hidden is None:
+        raise InputError(
+            f"baseline {name!r} depends on what is hidden, so there is no one picture of it. Use it with methods that "
+            "hide whole pixels (occlusion, hierarchical_occlusion, hipe, lime), or take 'blur' here."
+        )
+    return hidden
+
+
+@dataclass(frozen=True, eq=False)
+class Hiding:
+    """How parts of images are hidden; made by :func:`hiding`.
+
+    Attributes:
+        inputs: (image, channel, y, x) float, normalised.
+        model: the model that the inputs are for.
+        name: a name of :data:`AROUND` where what is shown depends on what is hidden; else None.
+        shown: (image, channel, y, x) float, what hidden parts show where that does not depend on them; else None.
+        seed: for baselines that draw.
+    """
+
+    inputs: torch.Tensor
+    model: ImageModel
+    name: str | None
+    shown: torch.Tensor | None
+    seed: int
+
+    def __call__(self, rows: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """Hide parts of some images.
+
+        Args:
+            rows: (input) int64, the images.
+            hidden: (input, 1, y, x) bool, True where each is hidden.
+
+        Returns:
+            (input, channel, y, x), of the inputs' dtype.
+
+        Raises:
+            InputError: all of an image is hidden, and the baseline fills from what is visible.
+        """
+        visible = self.inputs.index_select(0, rows)
+        if self.shown is not None:
+            return torch.where(hidden, self.shown.index_select(0, rows), visible)
+        filled = baselines[str(self.name)](visible, model=self.model, seed=self.seed, hidden=hidden)
+        return torch.where(hidden, filled, visible)
+
+
+def hiding(baseline: str | torch.Tensor, inputs: torch.Tensor, *, model: ImageModel, seed: int = 0) -> Hiding:
+    """Settle what hidden pixels show, for methods that hide whole pixels.
+
+    Args:
+        baseline: a name from :data:`baselines`, or network input of your own, see :func:`baseline_images`.
+        inputs: (image, channel, y, x) float, normalised.
+        model: the model that the inputs are for.
+        seed: for baselines that draw.
+
+    Returns:
+        What hides parts of the images.
+
+    Raises:
+        UnknownNameError, ShapeError, NotFiniteError, DtypeError: see :func:`baseline_images`.
+    """
+    if isinstance(baseline, str) and baseline in AROUND:
+        return Hiding(inputs, model, baseline, None, seed)
+    return Hiding(inputs, model, None, baseline_images(baseline, inputs, model=model, seed=seed), seed)
+
+
 def baseline_images(
     baseline: str | torch.Tensor, inputs: torch.Tensor, *, model: ImageModel, seed: int = 0
 ) -> torch.Tensor:
@@ -125,6 +244,7 @@ def baseline_images(
 
     Raises:
         UnknownNameError: no such baseline, with the nearest names.
+        InputError: a baseline that depends on what is hidden, see :func:`hiding`.
         ShapeError, NotFiniteError, DtypeError: a baseline of your own that cannot be used.
     """
     if isinstance(baseline, str):

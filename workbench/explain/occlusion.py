@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench.errors import InputError
-from workbench.explain.baselines import baseline_images, describe
+from workbench.explain.baselines import Hiding, describe, hiding
 from workbench.explain.lattice import Lattice, Size, lattice
 from workbench.explain.progress import Meter, Report, Stop
 from workbench.explain.registered import explainers
@@ -35,7 +35,7 @@ AUTOMATIC = 8  # an automatic patch is this part of the shorter side
     parameters={
         "patch": ("int", None, 1, 64),
         "stride": ("int", None, 1, 64),
-        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise")),
+        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise", "inpaint")),
         "seed": ("int", 0, 0, 1000),
     },
 )
@@ -66,7 +66,8 @@ def occlusion(
         score: ``"logit"`` or ``"probability"``.
         patch: pixels of the window on the network input, one number or (y, x); None is an eighth of the shorter side.
         stride: pixels from one window to the next, at most the patch; None is half the patch.
-        baseline: what replaces the window: ``"zero"``, ``"black"``, ``"mean"``, ``"blur"``, ``"noise"``, or a tensor.
+        baseline: what replaces the window: ``"zero"``, ``"black"``, ``"mean"``, ``"blur"``, ``"noise"``,
+            ``"inpaint"`` (filled from around it), ``"hidden_mean"`` (its own mean colour), or a tensor.
         seed: for baselines that draw.
         batch_size: inputs a forward pass, at least 1.
         progress: True for a bar, or a callable that takes :class:`Progress` (with the map so far).
@@ -86,7 +87,7 @@ def occlusion(
         raise InputError(f"batch_size is {batch_size}; expected at least 1.")
     question = ask(model, images, target=target, score=score, batch_size=batch_size)
     windows = lattice_for(question.size, patch, stride)
-    hidden = baseline_images(baseline, question.inputs, model=model, seed=seed)
+    hide = hiding(baseline, question.inputs, model=model, seed=seed)
     parameters = {
         "patch": list(windows.patch),
         "stride": list(windows.stride),
@@ -102,7 +103,7 @@ def occlusion(
     with Meter(falls.size, progress=progress, stop=stop, label="occlusion") as meter, torch.no_grad():
         meter.check()
         for indices, chosen in plan(len(question), windows, batch_size):
-            falls[indices, chosen] = measure(question, hidden, windows, indices, chosen)
+            falls[indices, chosen] = measure(question, hide, windows, indices, chosen)
             meter.advance(len(indices), lambda: draw(finite=False))
     return draw(finite=True)
 
@@ -150,7 +151,7 @@ def plan(images: int, windows: Lattice, batch_size: int) -> Iterator[tuple[NDArr
 
 def measure(
     question: Question,
-    hidden: torch.Tensor,
+    hide: Hiding,
     windows: Lattice,
     indices: NDArray[np.int64],
     chosen: NDArray[np.int64],
@@ -159,7 +160,7 @@ def measure(
 
     Args:
         question: what is explained.
-        hidden: (image, channel, y, x) float, what replaces the images where they are hidden.
+        hide: what replaces the images where they are hidden.
         windows: the lattice.
         indices: (input) int64, image numbers.
         chosen: (input) int64, window numbers.
@@ -172,9 +173,7 @@ def measure(
     """
     device = question.inputs.device
     rows = torch.from_numpy(indices).to(device)
-    occluded = torch.where(
-        window_masks(windows, chosen, device), hidden.index_select(0, rows), question.inputs.index_select(0, rows)
-    )
+    occluded = hide(rows, window_masks(windows, chosen, device))
     fall = question.reference.index_select(0, rows) - question.scores(occluded, rows)
     return np.asarray(fall.cpu().double().numpy())
 

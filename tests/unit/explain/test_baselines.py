@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from workbench import models
-from workbench.errors import DtypeError, NotFiniteError, ShapeError, UnknownNameError
+from workbench import explain, models
+from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError, UnknownNameError
 from workbench.explain import baseline_images, baselines
+from workbench.explain.baselines import AROUND, hiding
+from workbench.explain.inpainting import inpaint_pictures
 from workbench.models import ImageModel, Preprocessing
 
 
@@ -23,7 +27,7 @@ def inputs() -> torch.Tensor:
     return torch.randn(2, 3, 16, 20, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", sorted(baselines))
+@pytest.mark.parametrize("name", sorted(set(baselines) - set(AROUND)))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_shape_dtype_and_independence_of_the_batch(
     name: str, dtype: torch.dtype, model: ImageModel, inputs: torch.Tensor
@@ -83,3 +87,61 @@ def test_a_baseline_of_one_s_own(model: ImageModel, inputs: torch.Tensor) -> Non
         baseline_images(0, inputs, model=model)  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="Did you mean 'blur'"):
         baseline_images("blurr", inputs, model=model)
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_what_depends_on_the_hidden_part_has_no_picture(name: str, model: ImageModel, inputs: torch.Tensor) -> None:
+    with pytest.raises(InputError, match=rf"'{name}' depends on what is hidden.*occlusion, hierarchical_occlusion"):
+        baseline_images(name, inputs, model=model)
+    network = models.load(nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()).eval())
+    for method in ("rise", "score_cam", "meaningful_perturbation", "extremal_perturbation", "integrated_gradients"):
+        own = {"layer": "0"} if method == "score_cam" else {}
+        with pytest.raises(InputError, match="depends on what is hidden"):
+            explain.explain(method, network, inputs, baseline=name, **own)
+
+
+@pytest.mark.parametrize("name", sorted(baselines))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_hiding_leaves_the_rest_alone(name: str, dtype: torch.dtype, model: ImageModel, inputs: torch.Tensor) -> None:
+    inputs = inputs.to(dtype)
+    hidden = torch.zeros(3, 1, 16, 20, dtype=torch.bool)
+    hidden[0, :, 2:5, 3:9] = hidden[1, :, :4, :4] = hidden[2, :, 10:, 12:] = True
+    rows = torch.tensor([1, 0, 1])
+    made = hiding(name, inputs, model=model)(rows, hidden)
+    assert made.dtype == dtype
+    assert torch.isfinite(made).all()
+    visible = ~hidden.expand_as(made)
+    assert torch.equal(made[visible], inputs[rows][visible])
+    for index in range(3):
+        alone = hiding(name, inputs[rows[index]][None], model=model)(torch.tensor([0]), hidden[index : index + 1])
+        torch.testing.assert_close(alone[0], made[index])
+
+
+def test_hidden_mean_is_the_mean_of_what_is_hidden(model: ImageModel, inputs: torch.Tensor) -> None:
+    hidden = torch.zeros(1, 1, 16, 20, dtype=torch.bool)
+    hidden[0, 0, 2:5, 3:9] = True
+    made = hiding("hidden_mean", inputs, model=model)(torch.tensor([1]), hidden)
+    torch.testing.assert_close(made[0, :, 3, 4], inputs[1, :, 2:5, 3:9].mean((1, 2)))
+
+
+@settings(max_examples=20)
+@given(data=st.data())
+def test_inpainting_stays_within_the_colours_around_it(data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(3, 20)), data.draw(st.integers(3, 20))
+    seed = data.draw(st.integers(0, 100))
+    generator = torch.Generator().manual_seed(seed)
+    picture = torch.randn(1, 2, height, width, generator=generator)
+    hidden = torch.rand(1, 1, height, width, generator=generator) < data.draw(st.floats(0.1, 0.9))
+    hidden[0, 0, seed % height, seed % width] = False
+    made = inpaint_pictures(picture, hidden)
+    seen = picture[(~hidden).expand_as(picture)].reshape(2, -1)
+    for channel in range(2):
+        assert made[0, channel].max() <= seen[channel].max() + 1e-5
+        assert made[0, channel].min() >= seen[channel].min() - 1e-5
+    flat = torch.full_like(picture, 0.3)
+    torch.testing.assert_close(inpaint_pictures(flat, hidden), flat)
+
+
+def test_inpainting_needs_something_to_start_from(model: ImageModel, inputs: torch.Tensor) -> None:
+    with pytest.raises(InputError, match="nothing is left to inpaint from"):
+        hiding("inpaint", inputs, model=model)(torch.tensor([0]), torch.ones(1, 1, 16, 20, dtype=torch.bool))
