@@ -1,8 +1,8 @@
 """The strongest dense form: every window a forward pass, and each pass as fast as plain torch makes it.
 
-Batch norms folded, activations fused where the processor's library can, maps feature last, weights laid out once, and the
-batch and the form chosen by measuring them on the work itself. It is what the incremental engine is compared with,
-and what it falls back to.
+Batch norms folded, activations fused where the processor's library can, maps feature last, weights laid out once, and
+the batch and the form chosen by measuring them on the work itself. It is what the incremental engine is compared
+with, and what it falls back to.
 """
 
 from __future__ import annotations

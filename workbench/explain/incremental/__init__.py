@@ -1,7 +1,7 @@
 """Incremental occlusion: of each occluded image only what the window changes is computed.
 
-:func:`incremental_occlusion` gives the map, :func:`plan_incremental` what that will take, and :class:`IncrementalEngine`
-the answers for any windows of one image, for methods that choose their windows themselves.
+:func:`incremental_occlusion` gives the map, :func:`plan_incremental` what that will take, and
+:class:`IncrementalEngine` the answers for any windows of one image, for methods that choose their windows themselves.
 """
 
 from workbench.explain.incremental.engine import Change, IncrementalEngine, program_of

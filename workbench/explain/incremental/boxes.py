@@ -36,7 +36,7 @@ class Spans:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(step, window) pixels that change, at least 1 where there are pixels at all."""
-        return np.minimum(np.maximum(self.high - self.low, 1), self.sizes[:, None])
+        return np.asarray(np.minimum(np.maximum(self.high - self.low, 1), self.sizes[:, None]))
 
 
 def follow(program: Program, axis: int, first: NDArray[np.int64], length: NDArray[np.int64]) -> Spans:
@@ -141,7 +141,7 @@ def corners(spans: Spans, windows: NDArray[np.int64], length: NDArray[np.int64])
         (step, position).
     """
     latest = np.maximum(spans.sizes - length, 0)[:, None]
-    return np.clip(np.minimum(spans.low[:, windows], latest), 0, None)
+    return np.asarray(np.clip(np.minimum(spans.low[:, windows], latest), 0, None))
 
 
 def classes(lengths: NDArray[np.int64], weights: NDArray[np.float64], most: int) -> NDArray[np.int64]:

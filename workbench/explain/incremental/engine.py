@@ -5,7 +5,6 @@ Source: the box of changed pixels is followed through the network, layer by laye
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,13 @@ from torch import Tensor, nn
 from workbench.errors import DtypeError, InputError, NotDeterministicError, ShapeError, unknown_name
 from workbench.explain.incremental.kernels.gather import Base
 from workbench.explain.incremental.plan import IncrementalPlan, plan_program
-from workbench.explain.incremental.runner import Runner, run_whole
+from workbench.explain.incremental.runner import Frontier, Runner
 from workbench.explain.incremental.trace import refuse_training, trace_program
-from workbench.explain.incremental.trimming import run_trimmed
+from workbench.explain.incremental.trimming import advance_trimmed
 from workbench.models.state import hash_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from workbench.explain.incremental.program import Program
 
 MEMORY_LIMIT = 512 * 2**20
+# Positions that go through the linear layers at the end together.
+TOGETHER = 96
 _REMEMBERED = 4
 _programs: WeakKeyDictionary[nn.Module, OrderedDict[Any, Program]] = WeakKeyDictionary()
 
@@ -136,6 +137,11 @@ class IncrementalEngine:
         return self._runner.output
 
     @property
+    def runner(self) -> Runner:
+        """Runs the program on boxes of this image."""
+        return self._runner
+
+    @property
     def size(self) -> tuple[int, int]:
         """(y, x) pixels of the image."""
         return self.program.input_shape[1], self.program.input_shape[2]
@@ -211,14 +217,28 @@ class IncrementalEngine:
             raise InputError(f"trim is {trim!r}; expected None or a number of at least 0.")
         windows = self._checked(windows)
         filled = self._filled(fill)
-        for chosen, boxes, whole in (plan or self.plan(windows)).parts():
+        parts: list[NDArray[np.int64]] = []
+        fronts: list[Frontier] = []
+        chosen_plan = plan or self.plan(windows)
+        for number, (chosen, boxes, whole) in enumerate(chosen_plan.parts()):
             with torch.inference_mode():
                 patch = occluded(self._image, filled, windows[chosen], boxes)
                 if trim is None:
-                    answers = self._runner.run(boxes, whole, patch)
+                    fronts.append(self._runner.advance(boxes, whole, patch))
                 else:
-                    answers = run_trimmed(self._runner, boxes, patch, trim)
-            yield chosen, answers
+                    fronts.append(advance_trimmed(self._runner, boxes, patch, trim))
+                parts.append(chosen)
+                # the first batch is answered at once, so that there is something to show
+                answers = None
+                if number == 0 or sum(map(len, parts)) >= TOGETHER:
+                    answers = self._runner.finish(fronts)
+            if answers is not None:
+                yield np.concatenate(parts), answers
+                parts, fronts = [], []
+        if parts:
+            with torch.inference_mode():
+                answers = self._runner.finish(fronts)
+            yield np.concatenate(parts), answers
 
     def change(self, layer: str, windows: NDArray[np.int64], fill: Tensor) -> Iterator[Change]:
         """How the activation of a layer changes when windows are hidden; only what lies before it is computed.
@@ -242,8 +262,7 @@ class IncrementalEngine:
         ).parts():
             with torch.inference_mode():
                 patch = occluded(self._image, filled, windows[chosen], boxes)
-                boxed = np.zeros(len(self.program.steps), bool)
-                after = self._runner.run(boxes, boxed, patch, until=number)
+                after = self._runner.box_of(number, boxes, patch)
                 delta = after.flatten(3) - self._runner.before(number, boxes)
             yield Change(chosen, boxes.y[number], boxes.x[number], delta.permute(0, 3, 1, 2))
 

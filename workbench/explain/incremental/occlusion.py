@@ -99,11 +99,11 @@ def incremental_occlusion(
     """The map of :func:`workbench.explain.occlusion`, from only what each window changes.
 
     The image goes through the network once; of each occluded image only the box that differs is computed, layer by
-    layer. Where a layer sees the whole map (squeeze-excite, attention, a norm over space) everything behind it is dense, and
-    where boxes would not pay, dense passes are chosen (:func:`plan_incremental` tells beforehand). A network that
-    cannot be traced, because its control flow depends on data for example, is computed densely with a warning.
-    Source: [nakandala2019]. The engine measures every window alike and selects none: choosing windows is the business of
-    other functions.
+    layer. Where a layer sees the whole map (squeeze-excite, attention, a norm over space) everything behind it is
+    dense, and where boxes would not pay, dense passes are chosen (:func:`plan_incremental` tells beforehand). A network
+    that cannot be traced, because its control flow depends on data for example, is computed densely with a warning.
+    Every window is measured, and measured alike: choosing windows is the business of other functions.
+    Source: [nakandala2019].
 
     Args:
         model: from :func:`workbench.models.load`.
@@ -307,8 +307,8 @@ class _Work:
                 ) from error
             self.choice, self.reason = "dense", f"cannot be traced: {error}"
             warnings.warn(
-                f"{self.question.model.name!r} cannot be traced ({error}): its control flow may depend on data. Falling "
-                "back to dense occlusion, which gives the same map and takes longer.",
+                f"{self.question.model.name!r} cannot be traced ({error}): its control flow may depend on data. "
+                "Falling back to dense occlusion, which gives the same map and takes longer.",
                 stacklevel=5,
             )
             return None

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workbench.explain.incremental.kernels.convolution import Convolution, Native
+if TYPE_CHECKING:
+    from workbench.explain.incremental.kernels.convolution import Convolution, Native
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -85,6 +86,8 @@ class Pointwise:
         fresh: whether the result never shares memory with an input, so that an activation may overwrite it.
         activation: the same function of one map, which may be written over its input, where there is one.
         native: the same activation as oneDNN knows it, where it does.
+        concatenates: whether the function puts the features of its inputs one after the other.
+        rectified: scale and shift a feature, where the function is relu(scale x + shift).
     """
 
     function: Callable[..., Tensor]
@@ -93,6 +96,8 @@ class Pointwise:
     fresh: bool = False
     activation: Activation | None = None
     native: Native | None = None
+    concatenates: bool = False
+    rectified: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +208,11 @@ class Opaque:
 
 
 Operation = Source | Constant | Pointwise | Window | GlobalMean | SizeOf | Opaque
+
+
+def same(pixels: Tensor) -> Tensor:
+    """What it is given."""
+    return pixels
 
 
 def maximum_pool(pixels: Tensor, y: Axis, x: Axis) -> Tensor:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+from torch import Tensor
+
 from workbench.errors import ShapeError
 from workbench.explain.incremental.operations import Operation, Pointwise, Window
+
+# Below this, dividing by the scale of a batch norm would cost digits.
+SMALLEST_SCALE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +98,77 @@ def fold(program: Program, *, keep: frozenset[str] = frozenset()) -> Program:
         if merged is not None:
             # in the place of the later one: the earlier one is then read by nobody, and pruned
             steps[number] = replace(before, operation=merged, layers=step.layers, layout=step.layout)
-    return prune(replace(program, steps=tuple(steps)))
+    # what was merged away must not count as a reader of what is left
+    short = prune(replace(program, steps=tuple(steps)))
+    steps = list(short.steps)
+    _share_concatenations(steps)
+    _clamp_before_convolutions(steps, keep)
+    return prune(replace(short, steps=tuple(steps)))
+
+
+def _share_concatenations(steps: list[Step]) -> None:
+    """Let a concatenation that begins like an earlier one read that one, as every layer of a dense block can."""
+    known: dict[tuple[int, ...], int] = {}
+    for number, step in enumerate(steps):
+        if not isinstance(step.operation, Pointwise) or not step.operation.concatenates:
+            continue
+        known[step.inputs] = number
+        for length in range(len(step.inputs) - 1, 1, -1):
+            earlier = known.get(step.inputs[:length])
+            if earlier is not None:
+                steps[number] = replace(step, inputs=(earlier, *step.inputs[length:]))
+                break
+
+
+def _clamp_before_convolutions(steps: list[Step], keep: frozenset[str]) -> None:
+    """Replace relu(scale x + shift) before a convolution of single pixels by a clamp, and fold the rest into it.
+
+    For a positive scale, relu(scale x + shift) = scale max(x, -shift / scale) + shift; for a negative one the maximum
+    is a minimum. That is one pass over the map instead of two.
+    """
+    readers: dict[int, list[int]] = {}
+    for number, step in enumerate(steps):
+        for source in step.inputs:
+            readers.setdefault(source, []).append(number)
+    for number, step in enumerate(steps):
+        operation = step.operation
+        if not isinstance(operation, Pointwise) or operation.rectified is None or keep.intersection(step.layers):
+            continue
+        if len(readers.get(number, ())) != 1:
+            continue
+        reader = steps[readers[number][0]]
+        window = reader.operation
+        if not isinstance(window, Window) or window.convolution is None or window.convolution.groups != 1:
+            continue
+        if (window.y.reach, window.x.reach, window.y.padding, window.x.padding) != (1, 1, 0, 0):
+            continue
+        scale, shift = operation.rectified
+        if float(scale.abs().min()) < SMALLEST_SCALE:
+            continue
+        steps[number] = replace(step, operation=clamp(scale, shift, window.convolution.weight))
+        steps[readers[number][0]] = replace(
+            reader, operation=replace(window, convolution=window.convolution.after(scale, shift))
+        )
+
+
+def clamp(scale: Tensor, shift: Tensor, like: Tensor) -> Pointwise:
+    """What is left of relu(scale x + shift) when scale and shift are folded into what follows.
+
+    Args:
+        scale: (feature) float64, none of them near 0.
+        shift: (feature) float64.
+        like: a tensor of the dtype and device of the maps.
+
+    Returns:
+        A step that bounds each feature from below where its scale is positive, from above where it is negative.
+    """
+    edge = -shift / scale
+    infinity = torch.full_like(edge, torch.inf)
+    low = torch.where(scale > 0, edge, -infinity).to(like)
+    high = torch.where(scale > 0, infinity, edge).to(like)
+    if bool((scale > 0).all()):
+        return Pointwise(lambda pixels: torch.maximum(pixels, low), "clamp", fresh=True)
+    return Pointwise(lambda pixels: torch.clamp(pixels, low, high), "clamp", fresh=True)
 
 
 def _merge(before: Operation, after: Pointwise) -> Operation | None:
@@ -104,7 +180,12 @@ def _merge(before: Operation, after: Pointwise) -> Operation | None:
     if isinstance(before, Pointwise) and before.fresh and after.activation is not None:
         first, second = before.function, after.activation
         return replace(
-            before, function=lambda *maps: second(first(*maps)), name=f"{before.name}, {after.name}", affine=None
+            before,
+            function=lambda *maps: second(first(*maps)),
+            name=f"{before.name}, {after.name}",
+            affine=None,
+            rectified=before.affine if after.native == ("relu", ()) else None,
+            concatenates=False,
         )
     return None
 

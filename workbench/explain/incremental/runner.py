@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.explain.incremental.boxes import Boxes
-from workbench.explain.incremental.kernels.gather import Base, Changed, cut, cut_sparse
+from workbench.explain.incremental.kernels.gather import Base, Changed, cut, cut_sparse, paste
 from workbench.explain.incremental.operations import (
     Axis,
     Constant,
@@ -20,10 +17,22 @@ from workbench.explain.incremental.operations import (
     Opaque,
     Pointwise,
     SizeOf,
-    Source,
     Window,
 )
-from workbench.explain.incremental.program import Program, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from workbench.explain.incremental.boxes import Boxes
+    from workbench.explain.incremental.program import Program, Step
+
+# Values that the tail reads, by step: (position, ...).
+Frontier = dict[int, Tensor]
+
+# The tail of a network is where no value has more numbers than this for one image.
+SMALL = 2**16
 
 
 class Runner:
@@ -43,30 +52,81 @@ class Runner:
         self._sizes: dict[int, float] = {}
         self.original: list[Any] = []
         self.output: Tensor = run_whole(program, inputs, keep=self.original)
+        self.tail = _tail(program, self.original)
+        read = {source for step in program.steps[self.tail :] for source in step.inputs if source < self.tail}
+        self._read_by_tail = tuple(sorted(read))
 
-    def run(self, boxes: Boxes, whole: NDArray[np.bool_], patch: Tensor, *, until: int | None = None) -> Any:
-        """The network's answers where parts of the image were changed.
+    def advance(self, boxes: Boxes, whole: NDArray[np.bool_], patch: Tensor) -> Frontier:
+        """Run everything before the tail where parts of the image were changed.
 
         Args:
             boxes: where the changes are, at every step.
             whole: (step,) whether a step is computed as a whole map.
             patch: (position, y, x, channel), the changed pixels of the input, as large as the boxes of step 0.
-            until: the last step to compute, which must not be a whole one; None for all of them.
 
         Returns:
-            (position, category), or the boxes (position, y, x, feature) of the step asked for.
+            What the tail reads, one row a position.
         """
         values: dict[int, Any] = {0: patch}
-        last = len(self.program.steps) - 1 if until is None else until
-        for number in range(1, last + 1):
-            if not self._needed(number, last):
-                continue
+        for number in range(1, self.tail):
             values[number] = self.one(number, values, boxes, whole)
             self.forget(number, values)
-        return values[last]
+        return self.completed(values, boxes, whole)
+
+    def completed(self, values: dict[int, Any], boxes: Boxes, whole: NDArray[np.bool_]) -> Frontier:
+        """What the tail reads, as whole maps.
+
+        Args:
+            values: of the steps before the tail that it reads.
+            boxes: where the changes are.
+            whole: (step,) whether a step was computed as a whole map.
+        """
+        return {number: self._completed(number, values, boxes, whole) for number in self._read_by_tail}
+
+    def finish(self, frontier: Sequence[Frontier]) -> Tensor:
+        """Run the tail: the linear layers at the end, whose weights are large and whose maps are small.
+
+        Args:
+            frontier: what it reads, of several batches.
+
+        Returns:
+            (position, category), the batches one after the other.
+        """
+        values: dict[int, Any] = {
+            number: torch.cat([part[number] for part in frontier]) for number in self._read_by_tail
+        }
+        count = len(values[self._read_by_tail[0]])
+        for number in range(self.tail, len(self.program.steps)):
+            step = self.program.steps[number]
+            values[number] = whole_step(self.program, step, [values[source] for source in step.inputs], count)
+        return values[len(self.program.steps) - 1]  # type: ignore[no-any-return]
+
+    def box_of(self, number: int, boxes: Boxes, patch: Tensor) -> Tensor:
+        """The boxes of a step; only what lies before it is computed.
+
+        Args:
+            number: of a step with pixels.
+            boxes: where the changes are.
+            patch: (position, y, x, channel), the changed pixels of the input.
+
+        Returns:
+            (position, y, x, features...).
+        """
+        values: dict[int, Any] = {0: patch}
+        boxed = np.zeros(len(self.program.steps), bool)
+        for earlier in range(1, number + 1):
+            if self._needed(earlier, number):
+                values[earlier] = self.one(earlier, values, boxes, boxed)
+                self.forget(earlier, values)
+        return values[number]  # type: ignore[no-any-return]
 
     def forget(self, number: int, values: dict[int, Any]) -> None:
-        """Drop what no step after this one reads."""
+        """Drop what no step after this one reads, the tail's own input excepted.
+
+        Args:
+            number: of the step that was run last.
+            values: what is kept.
+        """
         for source in self.program.steps[number].inputs:
             if self._last_use[source] == number:
                 values.pop(source, None)
@@ -119,6 +179,8 @@ class Runner:
         y, x, height, width = boxes.y[number], boxes.x[number], int(boxes.height[number]), int(boxes.width[number])
         operation = step.operation
         if isinstance(operation, Pointwise):
+            if operation.concatenates and self._apart(step, number, boxes):
+                return self._concatenation(number, step, values, boxes)
             read = [self._at(source, values, boxes, number) for source in step.inputs]
             return operation.function(*read)
         if not isinstance(operation, Window):
@@ -140,6 +202,25 @@ class Runner:
                 for factor, start, length in zip(operation.scale, (y, x), (height, width), strict=True)
             )
             result = result * (down[:, :, None, None] * across[:, None, :, None])
+        return result
+
+    def _apart(self, step: Step, number: int, boxes: Boxes) -> bool:
+        """Whether some input's box is another than the step's."""
+        return any(
+            (boxes.height[source], boxes.width[source]) != (boxes.height[number], boxes.width[number])
+            for source in step.inputs
+        )
+
+    def _concatenation(self, number: int, step: Step, values: dict[int, Any], boxes: Boxes) -> Tensor:
+        """The original's features, into which each input's box is put at its own place: each number is moved once."""
+        result = self.before(number, boxes)
+        start = 0
+        for source in step.inputs:
+            features = self.program.steps[source].features[0]
+            part = result[..., start : start + features]
+            start += features
+            if not isinstance(self.program.steps[source].operation, Constant):
+                paste(part, self._changed(source, values, boxes), boxes.y[number], boxes.x[number])
         return result
 
     def _at(self, source: int, values: dict[int, Any], boxes: Boxes, number: int) -> Tensor:
@@ -264,3 +345,21 @@ def whole_step(program: Program, step: Step, values: Sequence[Any], count: int) 
         sources = [program.steps[source] for source in step.inputs]
         return operation.function(*map(_own_order, sources, values))
     raise TypeError(f"{step.layer!r} cannot be run: {operation!r}")
+
+
+def _tail(program: Program, original: Sequence[Any]) -> int:
+    """The first step from which on nothing has pixels and everything is small; at least the last step."""
+    first = len(program.steps) - 1
+    while first > 1:
+        step = program.steps[first - 1]
+        small = not isinstance(original[first - 1], Tensor) or original[first - 1].numel() <= SMALL
+        if step.local or isinstance(step.operation, GlobalMean) or not small:
+            break
+        first -= 1
+    # what the tail reads must have one row an image, so that batches can be put together
+    while first < len(program.steps) - 1:
+        read = [original[s] for step in program.steps[first:] for s in step.inputs if s < first]
+        if all(isinstance(value, Tensor) and value.ndim > 1 and len(value) == 1 for value in read):
+            break
+        first += 1
+    return first

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # What moving one number through memory costs, in multiplications: boxes pay for it twice (cut out, pasted).
 MOVING = 40.0
 
+# Positions a group in which one more class saves as much work as its calls cost.
+GOOD_GROUP = 15
+
 # Shares of a map from which on it may be computed as a whole; the cheapest is taken.
 SHARES = (0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 1.01)
 
@@ -110,7 +113,7 @@ def schedule(
     program: Program,
     windows: NDArray[np.int64],
     *,
-    most: int = 5,
+    most: int | None = None,
     known: Costs | None = None,
     until: int | None = None,
 ) -> list[Group]:
@@ -119,7 +122,7 @@ def schedule(
     Args:
         program: the traced network.
         windows: (window, 4) int64: first row, first column, rows, columns.
-        most: greatest number of classes an axis.
+        most: greatest number of classes an axis; None for as many as leave groups of a good size.
         known: the costs of the program, where they have been counted.
         until: the last step that is needed; then every step is computed as a box.
 
@@ -129,6 +132,8 @@ def schedule(
     price = known or costs(program)
     if until is not None:
         price = price.before(until)
+    if most is None:
+        most = int(np.clip(round((len(windows) / GOOD_GROUP) ** 0.5), 1, 8))
     shares = (1.01,) if until is not None else SHARES
     spans, members, labels = [], [], []
     for axis in (0, 1):

@@ -1,16 +1,15 @@
 """From a network to the list of its steps, in which the engine can follow a change.
 
 The network is traced symbolically with ``torch.fx``, run once to learn shapes, and each traced node is translated by
-:mod:`workbench.explain.incremental.translate` into one step that says how far a change of its input reaches. Batch norms
-are folded into the convolutions before them, and activations into what they are applied to.
+:mod:`workbench.explain.incremental.translate` into one step that says how far a change of its input reaches. Batch
+norms are folded into the convolutions before them, and activations into what they are applied to.
 """
 
 from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -18,6 +17,9 @@ from torch import Tensor, fx, nn
 from workbench.errors import NotDeterministicError
 from workbench.explain.incremental.program import Program, fold
 from workbench.explain.incremental.translate import Translator, UntraceableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def trace_program(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()) -> Program:
@@ -69,8 +71,8 @@ def refuse_training(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if part.training:
             raise NotDeterministicError(
-                f"{name or type(module).__name__!r} is in training mode, so it may answer differently from call to call "
-                "(dropout, batch statistics). Call model.eval() before explaining it."
+                f"{name or type(module).__name__!r} is in training mode, so it may answer differently from call to "
+                "call (dropout, batch statistics). Call model.eval() before explaining it."
             )
 
 
@@ -118,6 +120,10 @@ def _copy_sharing_weights(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, memo)
 
 
+def _comes_after(order: Mapping[fx.Node, int], here: int) -> Callable[[fx.Node], bool]:
+    return lambda user: order.get(user, here) > here
+
+
 def _undo_in_place(graph: fx.Graph, modules: set[str]) -> None:
     """Make every node return a new value; what later reads the overwritten value reads the new one."""
     order = {node: number for number, node in enumerate(graph.nodes)}
@@ -141,4 +147,4 @@ def _undo_in_place(graph: fx.Graph, modules: set[str]) -> None:
             overwrites = True
         if overwrites and node.args and isinstance(node.args[0], fx.Node):
             here = order[node]
-            node.args[0].replace_all_uses_with(node, lambda user, here=here: order.get(user, here) > here)
+            node.args[0].replace_all_uses_with(node, _comes_after(order, here))

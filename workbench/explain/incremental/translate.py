@@ -5,17 +5,20 @@ What is not recognised becomes :class:`Opaque`, which is always right and never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import operator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx
 from torch.fx.node import map_arg
 
-from workbench.explain.incremental import catalogue
+from workbench.explain.incremental import catalogue, orders, pixels, windows  # noqa: F401 - the entries register themselves
 from workbench.explain.incremental.catalogue import Local, Pieces
 from workbench.explain.incremental.operations import Constant, Opaque, Operation, SizeOf, Source
 from workbench.explain.incremental.program import Program, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 _SIZE_METHODS = {"size"}
 _STATIC_ATTRIBUTES = {"dtype", "device", "ndim", "layout", "is_cuda", "requires_grad"}
@@ -94,8 +97,8 @@ class Translator:
             return _Fixed(value)
         if (size := self._size(node)) is not None:
             return size
-        if node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem":
-            source = self._known.get(node.args[0])  # type: ignore[arg-type]
+        if node.op == "call_function" and node.target is operator.getitem and isinstance(node.args[0], fx.Node):
+            source = self._known.get(node.args[0])
             if isinstance(source, Pieces) and isinstance(node.args[1], int):
                 return self._add_local(node, source.pieces[node.args[1]], (source.source,), source.source.layout)
         return self._from_catalogue(node) or self._opaque(node)
@@ -118,7 +121,7 @@ class Translator:
         if node.op == "call_method" and node.target in _SIZE_METHODS:
             rest = node.args[1:] or tuple(node.kwargs.values())
             if rest:
-                dim = int(self._values.get(rest[0], rest[0]))  # type: ignore[call-overload,arg-type]
+                dim = int(self._values.get(rest[0], rest[0]))  # type: ignore[arg-type]
                 return self._add(SizeOf(lambda size: size[dim], shape), (number,), node, None)
             return self._add(SizeOf(lambda size: size, shape), (number,), node, None)
         if node.op == "call_method" and node.target in _STATIC_METHODS:
@@ -171,7 +174,7 @@ class Translator:
         local = any(isinstance(self._known[source], Local | Pieces) for source in varying)
         name = _name(node, self._module)
         reason = f"{name} may read the whole map" if local else ""
-        return self._add(Opaque(function, name, reason), tuple(numbers), node, None)
+        return int(self._add(Opaque(function, name, reason), tuple(numbers), node, None))
 
     def _whole_pieces(self, node: fx.Node, pieces: Pieces) -> int:
         """The tuple itself is asked for, not one of its pieces: make it of whole maps."""
@@ -182,7 +185,7 @@ class Translator:
             return call(*args, **kwargs)
 
         operation = Opaque(function, str(node.target), f"{node.target} is used as a whole")
-        return self._add(operation, (pieces.source.step,), node, None)
+        return int(self._add(operation, (pieces.source.step,), node, None))
 
     def _call(self, node: fx.Node) -> Callable[..., Any]:
         if node.op == "call_module":
@@ -202,8 +205,7 @@ class Translator:
                 numbers.append(len(self._steps) - 1)
             else:
                 numbers.append(source.step)
-        added = self._add(operation, tuple(numbers), node, layout)
-        return added if layout is not None else added
+        return self._add(operation, tuple(numbers), node, layout)
 
     def _add(self, operation: Operation, inputs: tuple[int, ...], node: fx.Node, layout: tuple[int, int] | None) -> Any:
         value = self._values[node]

@@ -17,14 +17,14 @@ from workbench.explain.incremental.operations import Window
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workbench.explain.incremental.runner import Runner
+    from workbench.explain.incremental.runner import Frontier, Runner
 
 # From this share of a map on, the whole map is cheaper than a box of it.
 WHOLE = 0.8
 
 
-def run_trimmed(runner: Runner, planned: Boxes, patch: Tensor, trim: float) -> Tensor:
-    """The network's answers where parts of the image were changed, nearly.
+def advance_trimmed(runner: Runner, planned: Boxes, patch: Tensor, trim: float) -> Frontier:
+    """Run everything before the tail where parts of the image were changed, nearly.
 
     Args:
         runner: the network and the image.
@@ -33,7 +33,7 @@ def run_trimmed(runner: Runner, planned: Boxes, patch: Tensor, trim: float) -> T
         trim: part of a map's root mean square below which a change is none; 0 drops only what does not change.
 
     Returns:
-        (position, category).
+        What the tail reads, one row a position.
     """
     return _Trimmed(runner, planned, patch, trim).run()
 
@@ -51,8 +51,8 @@ class _Trimmed:
         self.whole = np.zeros(count, bool)
         self.values: dict[int, Any] = {0: patch}
 
-    def run(self) -> Tensor:
-        for number in range(1, len(self.steps)):
+    def run(self) -> Frontier:
+        for number in range(1, self.runner.tail):
             step = self.steps[number]
             if step.local:
                 self._follow(number)
@@ -61,7 +61,7 @@ class _Trimmed:
             if widened and not self.whole[number]:
                 self._trim(number)
             self.runner.forget(number, self.values)
-        return self.values[len(self.steps) - 1]  # type: ignore[no-any-return]
+        return self.runner.completed(self.values, self.boxes, self.whole)
 
     def _follow(self, number: int) -> None:
         """Find the box of a step from the boxes of what it reads."""

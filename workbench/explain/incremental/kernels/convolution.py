@@ -1,18 +1,20 @@
 """One convolution for all the small shapes that boxes come in.
 
-Torch chooses a slow convolution for small batches on one thread, and lays the weights out anew in every call. Where oneDNN
-is at hand (float32 on a CPU) it is called directly, with weights that were laid out once and the activation applied
-in registers; everywhere else torch chooses.
+Torch chooses a slow convolution for small batches on one thread, and lays the weights out anew in every call. Where
+oneDNN is at hand (float32 on a CPU) it is called directly, with weights that were laid out once and the activation
+applied in registers; everywhere else torch chooses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Pair = tuple[int, int]
 
@@ -22,7 +24,7 @@ Native = tuple[str, tuple[float, ...]]
 
 def _at_hand() -> bool:
     names = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight", "_reorder_convolution_weight")
-    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
+    return bool(torch._C._has_mkldnn) and all(hasattr(torch.ops.mkldnn, name) for name in names)
 
 
 class Convolution:
@@ -67,6 +69,19 @@ class Convolution:
         weight = (self.weight.double() * scale[:, None, None, None]).to(self.weight)
         bias = shift if self.bias is None else self.bias.double() * scale + shift
         return Convolution(weight, bias.to(weight), self.groups)
+
+    def after(self, scale: Tensor, shift: Tensor) -> Convolution:
+        """The same convolution, of single pixels, applied to scale x + shift.
+
+        Args:
+            scale: (feature in,) float64.
+            shift: (feature in,) float64.
+        """
+        wide = self.weight.double()
+        bias = torch.einsum("oiyx,i->o", wide, shift)
+        bias = bias if self.bias is None else bias + self.bias.double()
+        weight = (wide * scale[:, None, None]).to(self.weight)
+        return Convolution(weight, bias.to(weight), self.groups, activation=self.activation, native=self.native)
 
     def __call__(
         self, pixels: Tensor, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +88,33 @@ def cut(base: Base, changed: Changed, y: NDArray[np.int64], x: NDArray[np.int64]
             if (box_height, box_width) == (height, width):
                 return changed.pixels
             return changed.pixels[:, -top : height - top, -left : width - left]
-        window = base.windows(y, x, height, width)
-        rows, from_row = _overlap(top, box_height, height)
-        columns, from_column = _overlap(left, box_width, width)
-        window[:, rows, columns] = changed.pixels[:, from_row, from_column]
-        return window
     window = base.windows(y, x, height, width)
-    _paste(window, changed.pixels, down, across)
+    paste(window, changed, y, x)
     return window
+
+
+def paste(window: Tensor, changed: Changed, y: NDArray[np.int64], x: NDArray[np.int64]) -> None:
+    """Put boxes at their places in windows; what does not fit is left out.
+
+    Args:
+        window: (position, height, width, feature), overwritten; some features of a wider tensor are allowed.
+        changed: the boxes.
+        y: (position) first row of the window, in pixels of the map.
+        x: (position) first column.
+    """
+    down, across = changed.y - y, changed.x - x
+    height, width = window.shape[1:3]
+    if (down == down[0]).all() and (across == across[0]).all():
+        rows, from_row = _overlap(int(down[0]), changed.pixels.shape[1], height)
+        columns, from_column = _overlap(int(across[0]), changed.pixels.shape[2], width)
+        window[:, rows, columns] = changed.pixels[:, from_row, from_column]
+    elif window.is_contiguous():
+        _scatter(window, changed.pixels, down, across)
+    else:
+        for place, box, top, left in zip(window, changed.pixels, down.tolist(), across.tolist(), strict=True):
+            rows, from_row = _overlap(top, box.shape[0], height)
+            columns, from_column = _overlap(left, box.shape[1], width)
+            place[rows, columns] = box[from_row, from_column]
 
 
 def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
@@ -101,7 +123,7 @@ def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
     return slice(first, last), slice(first - start, last - start)
 
 
-def _paste(window: Tensor, pixels: Tensor, down: NDArray[np.int64], across: NDArray[np.int64]) -> None:
+def _scatter(window: Tensor, pixels: Tensor, down: NDArray[np.int64], across: NDArray[np.int64]) -> None:
     """Put each box at its own place in its window; what does not fit is left out."""
     count, height, width, features = window.shape
     rows = down[:, None] + np.arange(pixels.shape[1])
