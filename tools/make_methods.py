@@ -26,6 +26,14 @@ Every method that is registered, one table a kind. This page is generated from t
 *coverage* how much of the network it looks at, *annotation* what it needs besides images, *feedback* what it gives
 back. *Signed* maps have values below zero, which speak against the category.
 """
+PATENT = """## A patent to know of
+
+United States patent 12,346,812 claims, in combination, incremental recomputation of occluded inputs and a two-stride
+drill-down that picks a fraction of the image for the finer stride. Here these are never combined: `incremental_occlusion`
+measures every window alike; `hierarchical_occlusion` searches from coarse to fine by plain forward passes; and
+`multi_resolution_occlusion` chooses windows by the uncertainty of a statistical model, not as a fixed fraction. This is a
+statement of fact about the code, not legal advice: whoever ships a product should ask a lawyer.
+"""
 INGREDIENTS = ("baseline",)  # kinds that methods are made with: no access, cost or feedback of their own
 COLUMNS = (
     "Method",
@@ -144,7 +152,7 @@ def generate() -> Mapping[Path, str]:
         lines += section(path, registry)
         keys.update(key for card in registry.cards() for key in card.source)
     entries = bibliography(BIBLIOGRAPHY.read_text(encoding="utf-8"))
-    lines += ["## Sources", "", *(reference(key, entries) for key in sorted(keys))]
+    lines += [PATENT, "## Sources", "", *(reference(key, entries) for key in sorted(keys))]
     return {PAGE: "\n".join(lines).rstrip() + "\n"}
 
 
