@@ -52,7 +52,7 @@ class _Search:
             before = windows
         return values, len(self.lattices) - 1 - source
 
-    def choose(self, level: int, threshold: float, budget: int | None) -> NDArray[np.int64]:
+    def choose(self, level: int, threshold: float, budget: int) -> NDArray[np.int64]:
         """Numbers of the windows of a level that are worth hiding, the strongest first."""
         boxes = window_boxes(self.lattices[level])
         if level == 0:
@@ -170,16 +170,17 @@ def hierarchical_occlusion(
         )
 
     most = [len(windows) for windows in lattices]
+    each = sum(most) if budget is None else min(sum(most), budget)
     label = "hierarchical occlusion"
-    with Meter(len(question) * sum(most), progress=progress, stop=stop, label=label) as meter, torch.no_grad():
+    with Meter(len(question) * each, progress=progress, stop=stop, label=label) as meter, torch.no_grad():
         meter.check()
         for image in range(len(question)):
             search = _Search(lattices, [np.full(len(windows), np.nan) for windows in lattices])
             for level, windows in enumerate(lattices):
-                left = None if budget is None else budget - int(counts[image])
+                left = each - int(counts[image])
                 chosen = search.choose(level, threshold, left)
-                rest = sum(most[level + 1 :]) + (len(question) - image - 1) * sum(most)
-                meter.total = meter.done + len(chosen) + rest
+                here = min(len(chosen) + sum(most[level + 1 :]), left)
+                meter.total = meter.done + here + (len(question) - image - 1) * each
                 start = 0
                 for falls in box_falls(question, hide, image, window_boxes(windows)[chosen], batch_size):
                     search.falls[level][chosen[start : start + len(falls)]] = falls
@@ -187,9 +188,6 @@ def hierarchical_occlusion(
                     counts[image] += len(falls)
                     values[image], source[image] = search.surface()
                     meter.advance(len(falls), lambda: draw(finite=False))
-        if meter.done < meter.total:  # a budget that was spent before the last level
-            meter.total = meter.done
-            meter.advance(0, lambda: draw(finite=True))
     return draw(finite=True)
 
 
