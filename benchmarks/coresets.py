@@ -145,7 +145,7 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     )
     yield ""
     if options.points:
-        yield f"## Selectors, {options.points:,} points of {UNITS} features, 1 % chosen. Goal: a minute and 2 GB, two cores"
+        yield f"## Selectors, {options.points:,} points of {UNITS} features, 1 % chosen. Goal: a minute, 2 GB, two cores"
         yield ""
         yield from selector_table(options.points)
         yield ""
