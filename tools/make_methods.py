@@ -29,10 +29,11 @@ back. *Signed* maps have values below zero, which speak against the category.
 PATENT = """## A patent to know of
 
 United States patent 12,346,812 claims, in combination, incremental recomputation of occluded inputs and a two-stride
-drill-down that picks a fraction of the image for the finer stride. Here these are never combined: `incremental_occlusion`
-measures every window alike; `hierarchical_occlusion` searches from coarse to fine by plain forward passes; and
-`multi_resolution_occlusion` chooses windows by the uncertainty of a statistical model, not as a fixed fraction. This is a
-statement of fact about the code, not legal advice: whoever ships a product should ask a lawyer.
+drill-down that picks a fraction of the image for the finer stride. Here these are never combined:
+`incremental_occlusion` measures every window alike; `hierarchical_occlusion` searches from coarse to fine by plain
+forward passes; and `multi_resolution_occlusion` chooses windows by the uncertainty of a statistical model, not as a
+fixed fraction. This is a statement of fact about the code, not legal advice; whoever ships a product should ask a
+lawyer.
 """
 INGREDIENTS = ("baseline",)  # kinds that methods are made with: no access, cost or feedback of their own
 COLUMNS = (
