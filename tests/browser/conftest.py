@@ -28,8 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser for one file: while it runs, so does its event loop, and no other test of the process can have one."""
     required()
     from playwright.sync_api import sync_playwright
 
@@ -40,13 +41,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """JupyterLab over an empty folder; asks for the browser first, so that nothing starts without one."""
+    required()
     with jupyterlab(tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("jupyter")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def screen(lab: Server, browser: Browser) -> Iterator[Screen]:
     """A notebook with both panels in it, run: the first panel explains, the second shows units."""
     write_notebook(lab.folder / "panels.ipynb", MODEL, EXPLANATION, UNITS)
