@@ -13,6 +13,8 @@ from workbench.explain.gradcam import gradcam
 from workbench.explain.gradients import input_x_gradient, integrated_gradients, saliency, smoothgrad
 from workbench.explain.hierarchical import hierarchical_occlusion
 from workbench.explain.hipe import hipe
+from workbench.explain.incremental import IncrementalPlan, incremental_occlusion, plan_incremental
+from workbench.explain.incremental.trail import changed_boxes
 from workbench.explain.lattice import Lattice, lattice, positions
 from workbench.explain.meaningful_perturbation import meaningful_perturbation
 from workbench.explain.occlusion import occlusion
@@ -26,6 +28,7 @@ from workbench.explain.score_cam import score_cam
 __all__ = [
     "AnytimeMap",
     "Certificate",
+    "IncrementalPlan",
     "Lattice",
     "Meter",
     "Progress",
@@ -33,6 +36,7 @@ __all__ = [
     "ask",
     "baseline_images",
     "baselines",
+    "changed_boxes",
     "deeplift",
     "explain",
     "explainers",
@@ -40,6 +44,7 @@ __all__ = [
     "gradcam",
     "hierarchical_occlusion",
     "hipe",
+    "incremental_occlusion",
     "input_x_gradient",
     "integrated_gradients",
     "kernel_shap",
@@ -49,6 +54,7 @@ __all__ = [
     "multi_resolution_occlusion",
     "multi_resolution_steps",
     "occlusion",
+    "plan_incremental",
     "positions",
     "rise",
     "saliency",

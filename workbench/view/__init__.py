@@ -3,6 +3,7 @@
 Every function returns a :class:`Picture`. Nothing here keeps state, opens a window or uses pyplot.
 """
 
+from workbench.view.boxes import changed_boxes
 from workbench.view.explanation import explanation
 from workbench.view.export import netcdf
 from workbench.view.heatmap import heatmap, heatmaps, images
@@ -14,6 +15,7 @@ from workbench.view.units import unit_profile, unit_sheet
 __all__ = [
     "Picture",
     "Scale",
+    "changed_boxes",
     "choose_scale",
     "explanation",
     "heatmap",
