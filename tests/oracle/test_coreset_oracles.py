@@ -100,6 +100,25 @@ def test_d2(features):
     np.testing.assert_array_equal(run(coreset.d2, features, 15, neighbour_count=5, gamma=0.5), chosen)
 
 
+def test_kernel_herding(features):
+    rows = (features - features.mean(axis=0)) / features.std(axis=0)
+    squared = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+    kernel = np.exp(-squared / np.median(squared))
+
+    def discrepancy(chosen):
+        return kernel[np.ix_(chosen, chosen)].mean() - 2 * kernel[chosen].mean()
+
+    chosen: list[int] = []
+    while len(chosen) < 10:
+        errors = [np.inf if index in chosen else discrepancy([*chosen, index]) for index in range(60)]
+        chosen.append(int(np.argmin(errors)))
+    np.testing.assert_array_equal(run(coreset.kernel_herding, features, 10), chosen)
+    estimated = run(coreset.kernel_herding, features, 10, references=30)
+    assert discrepancy(estimated) < np.mean(
+        [discrepancy(np.random.default_rng(seed).permutation(60)[:10]) for seed in range(20)]
+    )
+
+
 def test_neighbours_are_exact_and_nearly_so_in_cells():
     generator = np.random.default_rng(0)
     points = generator.normal(size=(400, 3)).astype(np.float32)

@@ -36,8 +36,15 @@ Negative = Literal["refuse", "clip"]
 
 
 @dataclass(frozen=True)
-class _Factors:
-    """One category's factorisation: directions (concept, unit), and how it was reached."""
+class Factors:
+    """One category's factorisation, and how it was reached.
+
+    Attributes:
+        directions: (concept, unit) float32 of unit length.
+        error: of the reconstruction, in the units of the solver.
+        iterations: that it took.
+        converged: whether it stopped by itself.
+    """
 
     directions: NDArray[np.float32]
     error: float
@@ -114,7 +121,7 @@ def concepts(
     results = []
     for each in chosen:
         indices = np.flatnonzero(category == each)
-        factors = _factorise(store, name, indices, names[each], count, negative, most_positions, iterations, seed)
+        factors = factorise(store, name, indices, names[each], count, negative, most_positions, iterations, seed)
         results.append(_describe(store, name, indices, each, factors, negative, head))
     result = xr.concat(results, dim=xr.Variable(CATEGORY, strings(names[each] for each in chosen)))
     units = unit_coordinates(name, result.sizes[UNIT])
@@ -185,7 +192,7 @@ def _nonnegative_coordinates(
     return strengths
 
 
-def _factorise(
+def factorise(
     store: Activations,
     layer: str,
     indices: NDArray[np.int64],
@@ -195,7 +202,26 @@ def _factorise(
     most: int,
     iterations: int,
     seed: int,
-) -> _Factors:
+) -> Factors:
+    """Factorise the maps of some images.
+
+    Args:
+        store: the activations.
+        layer: the layer's name.
+        indices: (image) positions in the store.
+        category: what to call these images in a message.
+        count: concepts.
+        negative: as in :func:`concepts`.
+        most: rows at most.
+        iterations: at most so many.
+        seed: of initial values and of the draw of rows.
+
+    Returns:
+        The factors.
+
+    Raises:
+        InputError, NotFiniteError: as in :func:`concepts`.
+    """
     from sklearn.decomposition import NMF
     from sklearn.exceptions import ConvergenceWarning
 
@@ -221,7 +247,7 @@ def _factorise(
         raise NotFiniteError(f"The factorisation of {category!r} broke down; ask for fewer than {count} concepts.")
     lengths = np.linalg.norm(directions, axis=1, keepdims=True)
     directions = np.divide(directions, lengths, out=np.zeros_like(directions), where=lengths > 0)
-    return _Factors(directions, float(model.reconstruction_err_), int(model.n_iter_), model.n_iter_ < iterations)
+    return Factors(directions, float(model.reconstruction_err_), int(model.n_iter_), model.n_iter_ < iterations)
 
 
 def _describe(
@@ -229,7 +255,7 @@ def _describe(
     layer: str,
     indices: NDArray[np.int64],
     category: int,
-    factors: _Factors,
+    factors: Factors,
     negative: Negative,
     head: Head | None,
 ) -> xr.Dataset:

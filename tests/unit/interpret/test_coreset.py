@@ -13,7 +13,7 @@ from workbench.data import ImageSource, as_source
 from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError, UnknownNameError
 from workbench.interpret import coreset
 
-ALL = ("random", "moderate", "herding", "k_center_greedy", "k_medoids", "facility_location", "d2")
+ALL = ("random", "moderate", "herding", "k_center_greedy", "k_medoids", "facility_location", "d2", "kernel_herding")
 
 
 def table(values) -> xr.DataArray:
@@ -71,6 +71,13 @@ def test_spread_out_selectors_find_every_cluster(selector):
     features = np.concatenate([generator.normal(index * 20, 1, size=(size, 4)) for index, size in enumerate(sizes)])
     found = coreset.choose(table(features), selector=selector, count=12)
     assert set(np.repeat([0, 1, 2], sizes)[found.indices]) == {0, 1, 2}
+
+
+def test_means_and_maxima_side_by_side(planted):
+    both = coreset.pooled_features(planted.store, pool="both")
+    maps = planted.store.maps["activation"]
+    np.testing.assert_allclose(both[:, :16], maps.mean(("y", "x")), atol=1e-6)
+    np.testing.assert_allclose(both[:, 16:], maps.max(("y", "x")), atol=1e-6)
 
 
 def test_unlabelled_images_are_never_chosen(planted):

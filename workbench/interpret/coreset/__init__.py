@@ -6,7 +6,7 @@ from workbench.interpret.coreset.curve import coreset_curve, split_halves
 from workbench.interpret.coreset.pruning import d2
 from workbench.interpret.coreset.registry import selectors
 from workbench.interpret.coreset.subjects import Subject, subject
-from workbench.interpret.coreset.typical import herding, moderate, random
+from workbench.interpret.coreset.typical import herding, kernel_herding, moderate, random
 
 __all__ = [
     "Coreset",
@@ -18,6 +18,7 @@ __all__ = [
     "herding",
     "k_center_greedy",
     "k_medoids",
+    "kernel_herding",
     "moderate",
     "pooled_features",
     "random",

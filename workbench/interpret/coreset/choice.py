@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from workbench.data import AnnotatedImage, ImageSource
 
-Pool = Literal["mean", "max"]
+Pool = Literal["mean", "max", "both"]
 READ = 4096
 # these spread over the features and so must be weighted to give the distribution back; the others follow it as it is
 COVERING = ("k_center_greedy", "k_medoids", "facility_location")
@@ -140,13 +140,13 @@ def choose(
     Args:
         data: an activation store, whose pooled features are read (never its maps), or features (image, unit).
         selector: a registered selector: ``random``, ``moderate``, ``d2``, ``k_center_greedy``, ``herding``,
-            ``k_medoids`` or ``facility_location``.
+            ``k_medoids``, ``facility_location`` or ``kernel_herding``.
         fraction: share of the images to choose, in (0, 1]; of each category, where there are labels.
         count: how many to choose instead, shared among the categories by their size, at least one each.
         labels: to choose within each category: ``"predicted"``, ``"true"`` (both need a store), or (image) integers;
             images with -1 are never chosen. Over all images where omitted.
         layer: the layer whose features are read; may be left out where there is but one.
-        pool: which pooled features, ``"mean"`` or ``"max"``.
+        pool: which pooled features, ``"mean"``, ``"max"`` or ``"both"`` side by side.
         images: the pictures, so that the coreset can be extracted or shown.
         seed: of whatever the selector leaves to chance.
         **parameters: what else the selector takes.
@@ -197,25 +197,29 @@ def pooled_features(store: Activations, *, layer: str | None = None, pool: Pool 
     Args:
         store: an activation store, or other activations.
         layer: the layer's name; may be left out where there is but one.
-        pool: ``"mean"`` or ``"max"`` over positions.
+        pool: ``"mean"`` or ``"max"`` over positions, or ``"both"``: the means of all units, then their maxima.
 
     Returns:
-        (image, unit) float32.
+        (image, unit) float32; twice as many as units for ``"both"``.
 
     Raises:
         InputError: an unknown pool, or a layer without units.
         UnknownNameError: no such layer.
     """
-    if pool not in ("mean", "max"):
-        raise InputError(f"pool is {pool!r}; expected 'mean' or 'max'.")
+    if pool not in ("mean", "max", "both"):
+        raise InputError(f"pool is {pool!r}; expected 'mean', 'max' or 'both'.")
     name = one_layer(store, layer)
     data = store.dataset(name)
-    if pool not in data:
+    kinds = ("mean", "max") if pool == "both" else (pool,)
+    if any(kind not in data for kind in kinds):
         raise InputError(f"layer {name!r} has no units, hence no pooled features. Choose another layer.")
-    stored = data[pool].transpose(IMAGE, UNIT)
-    values = np.empty(stored.shape, dtype=np.float32)
-    for start in range(0, len(values), READ):
-        values[start : start + READ] = stored.isel({IMAGE: slice(start, start + READ)}).values
+    stored = [data[kind].transpose(IMAGE, UNIT) for kind in kinds]
+    units = stored[0].sizes[UNIT]
+    values = np.empty((stored[0].sizes[IMAGE], units * len(stored)), dtype=np.float32)
+    for position, array in enumerate(stored):
+        columns = slice(position * units, (position + 1) * units)
+        for start in range(0, len(values), READ):
+            values[start : start + READ, columns] = array.isel({IMAGE: slice(start, start + READ)}).values
     return xr.DataArray(
         values,
         dims=(IMAGE, UNIT),

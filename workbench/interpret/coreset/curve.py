@@ -24,7 +24,7 @@ from workbench.interpret.coreset.subjects import Subject, subject
 from workbench.stats import bootstrap_dataset, holm, sign_flip_test
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,7 +56,7 @@ class Task:
 def coreset_curve(
     method: str | Subject,
     store: Activations,
-    selectors: Sequence[str] = ("random", "moderate", "d2", "k_center_greedy", "herding", "k_medoids"),
+    selectors: Sequence[str] = ("random", "moderate", "d2", "k_center_greedy", "herding", "kernel_herding"),
     *,
     fractions: Sequence[float] = FRACTIONS,
     splits: int = 10,
@@ -64,6 +64,7 @@ def coreset_curve(
     labels: Any = "predicted",
     layer: str | None = None,
     pool: Pool = "mean",
+    pools: Mapping[str, Pool] | None = None,
     weighted: bool = False,
     seed: int = 0,
     workers: int = 1,
@@ -84,7 +85,8 @@ def coreset_curve(
         random_draws: random coresets a split and fraction; their mean counts.
         labels: categories within which images are split and chosen: ``"predicted"``, ``"true"``, or (image) integers.
         layer: the layer whose pooled features the selectors see; may be left out where there is but one.
-        pool: ``"mean"`` or ``"max"``.
+        pool: ``"mean"``, ``"max"`` or ``"both"``.
+        pools: selectors that are to see another pool; ``{"kernel_herding": "both"}`` where omitted.
         weighted: give the method the coreset's weights (``relevant_units`` only).
         seed: of splits, draws and the floor. The same seed gives the same result on any number of workers.
         workers: threads; joblib's ``parallel_config`` puts the work elsewhere, on dask for instance.
@@ -112,15 +114,17 @@ def coreset_curve(
     names = _check_selectors(selectors)
     shares = _check(fractions, splits, random_draws, workers)
     prepared = method if isinstance(method, Subject) else subject(method, store, labels=labels, **options)
-    features = pooled_features(store, layer=layer, pool=pool)
+    pools = {"kernel_herding": "both"} if pools is None else pools
+    pool_of = {name: pools.get(name, pool) for name in names}
+    features = {each: pooled_features(store, layer=layer, pool=each) for each in sorted(set(pool_of.values()))}
     halves = [split_halves(prepared.category, np.random.default_rng([seed, split])) for split in range(splits)]
     facts: dict[str, Any] = {
         "method": "coreset_curve",
         "subject": prepared.name,
         "seed": seed,
         "weighted": weighted,
-        "layer": features.attrs["layer"],
-        "pool": pool,
+        "layer": next(iter(features.values())).attrs["layer"],
+        "pools": pool_of,
         **{f"subject_{key}": value for key, value in prepared.facts.items()},
     }
     references = [prepared.interpret(second, None) for _, second in halves]
@@ -135,7 +139,7 @@ def coreset_curve(
     def run(task: Task) -> tuple[Task, float]:
         first = halves[task.split][0]
         found = choose(
-            features.isel({IMAGE: first}),
+            features[pool_of[task.selector]].isel({IMAGE: first}),
             selector=task.selector,
             fraction=task.fraction,
             labels=prepared.category[first],

@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.errors import InputError, unknown_name
 from workbench.interpret.activations import Activations, category_of_images, one_layer, select
-from workbench.interpret.concepts import concepts
+from workbench.interpret.concepts import Negative, factorise
 from workbench.interpret.dissection import aligned_masks, dissect
 from workbench.interpret.features import unit_features
 from workbench.interpret.relevant_units import relevant_units_of_features
@@ -108,19 +108,34 @@ def _concepts(
     similarity: str = "matched cosine",
     layer: str | None = None,
     count: int = 10,
-    **options: Any,
+    negative: Negative = "refuse",
+    most_positions: int = 50_000,
+    iterations: int = 400,
 ) -> Subject:
     name = one_layer(store, layer)
     if similarity not in ("matched cosine", "shape"):
         raise unknown_name("similarity", similarity, ("matched cosine", "shape"))
-    present = [names[each] for each in np.unique(category[category >= 0])]
+    present = np.unique(category[category >= 0])
 
     def interpret(indices: NDArray[np.int64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
         if weights is not None:
             raise InputError("Concepts are found without weights; pass weighted=False.")
-        some = select(store, indices)
-        found = concepts(some, category[indices], layer=name, categories=present, count=count, **options)
-        return np.asarray(found["direction"].values, dtype=np.float64)
+        # the directions alone: what is reported of them besides would cost as much again
+        found = [
+            factorise(
+                store,
+                name,
+                np.sort(indices[category[indices] == each]),
+                names[each],
+                count,
+                negative,
+                most_positions,
+                iterations,
+                seed=0,
+            )
+            for each in present
+        ]
+        return np.stack([factors.directions for factors in found]).astype(np.float64)
 
     def compare(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
         if similarity == "shape":
@@ -129,7 +144,7 @@ def _concepts(
             values = [matched_cosine(a, b) for a, b in zip(first, second, strict=True)]
         return float(np.mean(values))
 
-    facts = {"similarity": similarity, "layer": name, "count": count, **options, **_of_store(store, name)}
+    facts = {"similarity": similarity, "layer": name, "count": count, "negative": negative, **_of_store(store, name)}
     return Subject("concepts", interpret, compare, permuted_units, category, facts)
 
 
