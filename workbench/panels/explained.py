@@ -18,6 +18,8 @@ from workbench.view.heatmap import unit_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from workbench.data import ImageSource
     from workbench.explain import Progress
     from workbench.models import ImageModel
@@ -57,10 +59,34 @@ class ExplanationRequest:
     calls: tuple[Call, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The one image that a request is about, and what the model makes of it.
+
+    Attributes:
+        model: what is explained.
+        image: a source of one image.
+        key: the same for the same image and model with the same weights.
+        index: of the category that is explained.
+        picture: (y, x, channel) float32 in [0, 1], as the network sees it.
+        probability: (category) float.
+    """
+
+    model: ImageModel
+    image: ImageSource
+    key: tuple[str, str, int]
+    index: int
+    picture: NDArray[np.float32]
+    probability: xr.DataArray
+
+    @property
+    def target(self) -> str:
+        """Name of the category that is explained."""
+        return str(self.probability["category"].values[self.index])
+
+
 def explain_one(
-    model: ImageModel,
-    image: ImageSource,
-    target: int,
+    subject: Subject,
     call: Call,
     progress: Callable[[Progress], None],
     stop: Callable[[], bool],
@@ -68,9 +94,7 @@ def explain_one(
     """One heatmap of one image.
 
     Args:
-        model: what is explained.
-        image: a source of one image.
-        target: index of the category.
+        subject: the image, its model and the category.
         call: explainer and parameters.
         progress: told how far it is.
         stop: asked whether to end.
@@ -79,16 +103,16 @@ def explain_one(
         (y, x) float32.
     """
     arguments = {key: value for key, value in call.arguments.items() if value is not None}
-    heat: xr.DataArray = explainers[call.method](model, image, target=target, progress=progress, stop=stop, **arguments)
+    heat: xr.DataArray = explainers[call.method](
+        subject.model, subject.image, target=subject.index, progress=progress, stop=stop, **arguments
+    )
     return heat.isel(image=0)
 
 
 def gather(
     request: ExplanationRequest,
     maps: Sequence[xr.DataArray],
-    picture: Any,
-    probability: xr.DataArray,
-    target: str,
+    subject: Subject,
     *,
     final: bool = True,
 ) -> xr.Dataset:
@@ -97,9 +121,7 @@ def gather(
     Args:
         request: what was asked for.
         maps: (y, x) float, one a call; fewer while it is being computed.
-        picture: (y, x, channel) float32 in [0, 1].
-        probability: (category).
-        target: the category that is explained.
+        subject: what they explain.
         final: whether nothing is missing.
 
     Returns:
@@ -117,18 +139,18 @@ def gather(
         {
             "heatmap": (("explainer", "y", "x"), values.astype(np.float32)),
             "signed": (("explainer", "y", "x"), signed.astype(np.float32)),
-            "picture": (("y", "x", "channel"), picture),
-            "probability": ("category", probability.values),
+            "picture": (("y", "x", "channel"), subject.picture),
+            "probability": ("category", subject.probability.values),
         },
         coords={
             "explainer": strings(titles),
             "units": ("explainer", strings(map_unit(explainers[call.method].card, heat) for call, heat in calls)),
-            "category": strings(probability["category"].values),
+            "category": strings(subject.probability["category"].values),
         },
         attrs={
             **{key: value for key, value in maps[0].attrs.items() if key in ("model", "weights_hash", "versions")},
-            "image": str(probability["image"].item()),
-            "target": target,
+            "image": str(subject.probability["image"].item()),
+            "target": subject.target,
             "calls": json.dumps([[call.method, call.arguments] for call in request.calls], sort_keys=True),
             "complete": int(final),
         },

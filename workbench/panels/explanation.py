@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from workbench.panels.explained import (
     PREDICTED,
     Call,
     ExplanationRequest,
+    Subject,
     category_index,
     category_options,
     explain_one,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from workbench.panels.parts.panel import Report
+    from workbench.registry import Card
     from workbench.view import Picture
 
 RANKED = 3  # predictions that the controls name
@@ -70,18 +71,32 @@ class ExplanationState(HasTraits):
     contour = Float(0.0, min=0, max=50)
     clip = Float(0.0, min=0, max=20)
 
-    def __init__(self, *, models: Mapping[str, ImageModel], images: Callable[[], int], method: str) -> None:
+    def __init__(
+        self,
+        *,
+        models: Mapping[str, ImageModel],
+        images: Callable[[], int],
+        method: str,
+        second: str | None = None,
+    ) -> None:
         self._models, self._images = models, images
-        first = explainers[method].card
         others = [name for name in explainers if name != method]
-        second = explainers[others[0] if others else method].card
         super().__init__(
             model=next(iter(models)),
-            method=first.name,
-            parameters=defaults(first),
-            second_method=second.name,
-            second_parameters=defaults(second),
+            method=explainers[method].card.name,
+            second_method=second or (others[0] if others else method),
         )
+        self.parameters, self.second_parameters = defaults(self.card), defaults(self.second_card)
+
+    @property
+    def card(self) -> Card:
+        """What the first method takes."""
+        return explainers[self.method].card
+
+    @property
+    def second_card(self) -> Card:
+        """What the second method takes."""
+        return explainers[self.second_method].card
 
     @validate("image")
     def _known_image(self, proposal: Any) -> int:
@@ -108,8 +123,8 @@ class ExplanationState(HasTraits):
 
     @validate("parameters", "second_parameters")
     def _known_parameters(self, proposal: Any) -> dict[str, Any]:
-        name = self.method if proposal["trait"].name == "parameters" else self.second_method
-        return checked(explainers[name].card, proposal["value"])
+        card = self.card if proposal["trait"].name == "parameters" else self.second_card
+        return checked(card, proposal["value"])
 
 
 class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
@@ -161,14 +176,22 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
             raise InputError("Two models have the same name. Load them with models.load(..., name=...).")
         source = as_source(images)
         self._heatmaps: Cache[xr.DataArray] = Cache(64)
-        self._predictions: Cache[xr.DataArray] = Cache(256)
+        self._subjects: Cache[Subject] = Cache(64)
         self._count = len(source)
-        super().__init__(ExplanationState(models=self.models, images=lambda: self._count, method=method))
+        super().__init__(self.make_state(method))
         self.gallery = Gallery(source, self.state, self._pick)
         self._make_controls()
         # Before the panel listens: a state must be consistent when it is computed.
         self.state.observe(self._follow_state)
         self._follow_state()
+        self.lay_out()
+
+    def make_state(self, method: str) -> ExplanationState:
+        """The state to begin with."""
+        return ExplanationState(models=self.models, images=lambda: self._count, method=method)
+
+    def lay_out(self) -> None:
+        """Put the controls in their places; see :meth:`Panel.assemble`."""
         self.assemble([
             self.gallery.widget,
             group([self.model_choice, self.target_choice]),
@@ -184,20 +207,18 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
     def request(self) -> ExplanationRequest:
         """What the state asks for."""
         state = self.state
-        calls = [Call(state.method, json.dumps(state.parameters, sort_keys=True))]
+        calls = [self.first_call()]
         if state.compare:
             calls.append(Call(state.second_method, json.dumps(state.second_parameters, sort_keys=True)))
         return ExplanationRequest(state.model, state.image, state.target, tuple(calls))
 
+    def first_call(self) -> Call:
+        """The first method with what it is called with."""
+        return Call(self.state.method, json.dumps(self.state.parameters, sort_keys=True))
+
     def compute(self, request: ExplanationRequest, *, stop: Callable[[], bool], report: Report) -> xr.Dataset:
         """Explain with each method in turn; see :meth:`Panel.compute`."""
-        model, image = self.models[request.model], self._one(request.image)
-        probability = self._predictions.get(
-            (request.model, request.image), lambda: model.predict(image)["probability"].isel(image=0)
-        )
-        index = category_index(model, request.target) if request.target else int(probability.values.argmax())
-        target = str(probability.category.values[index])
-        picture = model.pictures(model.prepare(image))[0]
+        subject = self.subject(request)
         maps: list[xr.DataArray] = []
 
         def told(progress: Progress) -> None:
@@ -207,15 +228,38 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
             words = f"{title}{number}: {time_left(progress.seconds_left)}"
             so_far = None
             if progress.partial is not None:
-                so_far = gather(
-                    request, [*maps, progress.partial.isel(image=0)], picture, probability, target, final=False
-                )
+                so_far = self.gather(request, [*maps, progress.partial.isel(image=0)], subject, final=False)
             report(done, words, so_far)
 
         for call in request.calls:
-            key = (request.model, request.image, index, call)
-            maps.append(self._heatmaps.get(key, partial(explain_one, model, image, index, call, told, stop)))
-        return gather(request, maps, picture, probability, target)
+            heat = self.explain(subject, call, told, stop)
+            maps.append(heat)
+        return self.gather(request, maps, subject)
+
+    def subject(self, request: ExplanationRequest) -> Subject:
+        """The image of a request, its model and its category; a network whose weights changed is asked anew."""
+        model = self.models[request.model]
+        key = (request.model, model.weights_hash, request.image)
+
+        def see() -> Subject:
+            image = self._one(request.image)
+            probability = model.predict(image)["probability"].isel(image=0)
+            index = category_index(model, request.target) if request.target else int(probability.values.argmax())
+            return Subject(model, image, key, index, model.pictures(model.prepare(image))[0], probability)
+
+        return self._subjects.get((key, request.target), see)
+
+    def explain(
+        self, subject: Subject, call: Call, told: Callable[[Progress], None], stop: Callable[[], bool]
+    ) -> xr.DataArray:
+        """The map (y, x) of one call, from what is known where it was asked before."""
+        return self._heatmaps.get((subject.key, subject.index, call), lambda: explain_one(subject, call, told, stop))
+
+    def gather(
+        self, request: ExplanationRequest, maps: Sequence[xr.DataArray], subject: Subject, *, final: bool = True
+    ) -> xr.Dataset:
+        """Everything that is known of a request, as one result."""
+        return gather(request, maps, subject, final=final)
 
     def draw(self, result: xr.Dataset) -> Picture:
         """The picture, and one heatmap a method beside it."""
@@ -307,19 +351,18 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
         """Bring the controls in step with the state; what depends on a changed trait is brought in order first."""
         state, name = self.state, change["name"] if change else ""
         if name == "method":
-            state.parameters = defaults(explainers[state.method].card)
+            state.parameters = defaults(state.card)
         elif name == "second_method":
-            state.second_parameters = defaults(explainers[state.second_method].card)
+            state.second_parameters = defaults(state.second_card)
         elif name == "model" and not has_category(self.models[state.model], state.target):
             state.target = PREDICTED
         model = self.models[state.model]
         values, texts = category_options(model.categories)
         self.target_choice.offer([PREDICTED, *values], ["what the model predicts", *texts])
-        for controls, method, parameters in (
-            (self.method_controls, state.method, state.parameters),
-            (self.second_controls, state.second_method, state.second_parameters),
+        for controls, card, parameters in (
+            (self.method_controls, state.card, state.parameters),
+            (self.second_controls, state.second_card, state.second_parameters),
         ):
-            card = explainers[method].card
             controls.show(card, parameters, map_layers(model) if has_layers(card) else ())
         for control in (self.second_choice, self.second_controls.widget):
             control.layout.display = "" if state.compare else "none"

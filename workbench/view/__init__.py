@@ -8,6 +8,7 @@ from workbench.view.explanation import explanation
 from workbench.view.export import netcdf
 from workbench.view.heatmap import heatmap, heatmaps, images
 from workbench.view.histogram import histogram
+from workbench.view.occlusion import occluded, occlusion
 from workbench.view.picture import Picture
 from workbench.view.scale import Scale, choose_scale
 from workbench.view.units import unit_profile, unit_sheet
@@ -23,6 +24,8 @@ __all__ = [
     "histogram",
     "images",
     "netcdf",
+    "occluded",
+    "occlusion",
     "unit_profile",
     "unit_sheet",
 ]

@@ -27,7 +27,6 @@ Request = TypeVar("Request", bound=Hashable)
 # Share of the work done (-1 where unknown), what is being done and how long it will take, the result so far.
 Report = Callable[[float, str, "xr.Dataset | None"], None]
 
-SECONDS_BETWEEN_PARTIAL_PICTURES = 0.4
 LEAST_SECONDS_TOLD = 0.1
 # matplotlib shares caches between figures, and panels draw on threads of their own.
 drawing = threading.Lock()
@@ -51,6 +50,9 @@ class Panel(ABC, Generic[State, Request]):
     file_name: str
     # Traits that change only how the result is drawn, not the result.
     drawing_traits: frozenset[str] = frozenset()
+    # A quick result is not announced by a picture of half of it, and pictures leave the work some time.
+    seconds_to_first_partial = 0.4
+    seconds_between_partials = 0.4
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -61,7 +63,7 @@ class Panel(ABC, Generic[State, Request]):
         self._last_partial = 0.0
         self._started = self._working = False
         self._computing, self._drawing = Worker(), Worker()
-        self.picture_box = PictureBox()
+        self.picture_box = self.make_picture_box()
         self.progress = ProgressBar(self.stop)
         self.message = Message()
         self.actions = Actions(self.file)
@@ -94,15 +96,26 @@ class Panel(ABC, Generic[State, Request]):
     def computed(self, result: xr.Dataset) -> None:
         """Called on the worker's thread when a result is complete; a subclass may show more of it."""
 
-    def assemble(self, controls: Sequence[Any], look: Sequence[Any]) -> None:
+    def shown(self, result: xr.Dataset) -> None:
+        """Called when the picture of a result, complete or not, stands in the panel; a subclass may say more of it."""
+
+    def make_picture_box(self) -> PictureBox:
+        """What shows the picture."""
+        return PictureBox()
+
+    def assemble(
+        self, controls: Sequence[Any], look: Sequence[Any], *, above: Sequence[Any] = (), below: Sequence[Any] = ()
+    ) -> None:
         """Lay the panel out, and listen to the state.
 
         Args:
             controls: what decides the result, at the left.
             look: what decides only how it is drawn, below the picture.
+            above: more that stands above the picture.
+            below: more that stands right below it.
         """
-        below = column(look, "look")
-        stage = column([self.message, self.progress, self.picture_box, below, self.actions], "stage")
+        parts = [self.message, self.progress, *above, self.picture_box, *below, column(look, "look"), self.actions]
+        stage = column(parts, "stage")
         columns = column([column(controls, "controls"), stage], "columns")
         self._widget = column([title(self.heading), columns], "panel")
         self.state.observe(self._changed)
@@ -246,7 +259,8 @@ class Panel(ABC, Generic[State, Request]):
 
     def _work(self, ticket: Ticket, request: Request) -> None:
         began = time.monotonic()
-        self.error, self._last_partial = None, began
+        self.error = None
+        self._last_partial = began - self.seconds_between_partials + self.seconds_to_first_partial
         self.message.show(None)
         self._working = self.picture_box.busy = True
         self.progress.show(-1, "Working \N{HORIZONTAL ELLIPSIS}", running=True)
@@ -280,7 +294,7 @@ class Panel(ABC, Generic[State, Request]):
 
     def _show_partial(self, so_far: xr.Dataset) -> None:
         now = time.monotonic()
-        if now - self._last_partial > SECONDS_BETWEEN_PARTIAL_PICTURES and not self._drawing.busy:
+        if now - self._last_partial >= self.seconds_between_partials and not self._drawing.busy:
             self._last_partial, self._result = now, so_far
             self._drawing.submit(self._draw)
 
@@ -309,6 +323,7 @@ class Panel(ABC, Generic[State, Request]):
             with drawing:
                 picture = self.draw(result)
                 self.picture_box.show(picture)
+            self.shown(result)
         except Exception as error:  # as in _work
             self._fail(error)
             return
