@@ -36,7 +36,7 @@ def run_speed(given: argparse.Namespace) -> Iterator[str]:
 
 
 def run_calibrate(given: argparse.Namespace) -> Iterator[str]:
-    results = Results("fidelity")
+    results = Results("calibration")
     fidelity.measure(results, "development", Deadline(given.minutes), given.images, tuple(given.networks.split(",")))
     yield from fidelity.calibration(results)
 

@@ -36,7 +36,7 @@ def _sections() -> Iterator[str]:
             "bicubic spline; as many windows as the budget pays for, once by the incremental engine and once by plain "
             "passes.",
         ),
-        ("Calibration of the certificate", "calibrate", fidelity.calibration, "fidelity", ""),
+        ("Calibration of the certificate", "calibrate", fidelity.calibration, "calibration", ""),
         (
             "The published ratios", "rivals", rivals.tables, "rivals",
             "Seconds of a rival over seconds of ours at its default budget, both on one thread, one image at a time. "
