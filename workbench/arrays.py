@@ -56,7 +56,9 @@ def check_array(
             f"{name} has {array.ndim} dimensions, shape {array.shape}; expected {len(dims)}: ({', '.join(dims)})."
         )
     if array.dtype.kind not in kinds:
-        raise DtypeError(f"{name} has dtype {array.dtype}; expected one of the NumPy kinds {kinds!r}. Convert it first.")
+        raise DtypeError(
+            f"{name} has dtype {array.dtype}; expected one of the NumPy kinds {kinds!r}. Convert it first."
+        )
     if array.size == 0 and not allow_empty:
         raise ShapeError(f"{name} is empty, shape {array.shape}; expected at least one element a dimension.")
     if finite and array.dtype.kind == "f":
