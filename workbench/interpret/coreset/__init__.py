@@ -1,5 +1,6 @@
 """Coresets: a few images in place of all, chosen by their features alone."""
 
+from workbench.interpret.coreset.adaptive import AdaptiveCoreset, adaptive_coreset
 from workbench.interpret.coreset.choice import Coreset, choose, pooled_features
 from workbench.interpret.coreset.covering import facility_location, k_center_greedy, k_medoids
 from workbench.interpret.coreset.curve import coreset_curve, split_halves
@@ -9,8 +10,10 @@ from workbench.interpret.coreset.subjects import Subject, subject
 from workbench.interpret.coreset.typical import herding, kernel_herding, moderate, random
 
 __all__ = [
+    "AdaptiveCoreset",
     "Coreset",
     "Subject",
+    "adaptive_coreset",
     "choose",
     "coreset_curve",
     "d2",
