@@ -33,6 +33,13 @@ from workbench.panels import ExplanationPanel
 explanation = ExplanationPanel(model, images)
 explanation
 """
+OCCLUSION = """
+from workbench.panels import OcclusionPanel
+
+occlusion = OcclusionPanel(model, images)
+occlusion.state.parameters = {"patch": 8, "budget": 64}
+occlusion
+"""
 UNITS = """
 import tempfile
 from workbench import ActivationStore

@@ -112,8 +112,8 @@ class Screen:
 
 
 def picture(panel: Locator) -> Locator:
-    """The picture of a panel."""
-    return panel.locator("img.workbench-picture")
+    """The picture of a panel; the first, where it has more."""
+    return panel.locator("img.workbench-picture").first
 
 
 def rest(panel: Locator) -> None:

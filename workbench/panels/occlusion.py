@@ -112,6 +112,7 @@ class OcclusionPanel(ExplanationPanel):
     heading = "What happens when a part is hidden?"
     file_name = "occlusion"
     drawing_traits = frozenset({"opacity", "contour", "clip", "measured"})
+    other_traits = frozenset({"pointed"})
     seconds_to_first_partial = 0.0
     seconds_between_partials = 0.15
     state: OcclusionState
@@ -316,12 +317,12 @@ class OcclusionPanel(ExplanationPanel):
         if self.progress.running or result is None or self.error is not None:
             pass
         elif not result.attrs["complete"]:
-            hint, able = "goes on where it was stopped.", True
+            hint, able = "The search goes on where it was stopped.", True
         elif result.attrs["ended"] == "exact":
             hint = "Nothing is left to measure."
         elif self._next_budget > self.state.parameters["budget"]:
             label, able = f"Continue with a budget of {self._next_budget}", True
-            hint = "plans anew for that budget; the picture changes as soon as more is known than now."
+            hint = "The search is planned anew for that; the picture changes as soon as more is known than now."
         else:
             hint = "This is the largest budget of the panel."
         with self.resume_button.hold_sync():

@@ -149,14 +149,14 @@ def expectation_in_words(expected: float | None, sigma: float) -> str:
     """What a map has for one window, and how it knows.
 
     >>> expectation_in_words(0.5, 0.0)
-    'The map has a fall of 0.5 here, measured.'
-    >>> expectation_in_words(0.5, 0.12)
-    'The map has a fall of 0.5 here, estimated, give or take 0.12.'
+    'In the map it falls by 0.5 here, measured.'
+    >>> expectation_in_words(-0.5, 0.12)
+    'In the map it rises by 0.5 here, estimated, give or take 0.12.'
     """
     if expected is None or not np.isfinite(expected):
         return "The map knows nothing of windows of this size yet."
     how = f"estimated, give or take {number(sigma)}" if sigma > 0 else "measured"
-    return f"The map has a fall of {number(expected)} here, {how}."
+    return f"In the map it {fall_in_words(expected)} here, {how}."
 
 
 def measured_in_words(result: xr.Dataset) -> str:

@@ -139,7 +139,7 @@ def test_a_spent_budget_is_doubled(panel: OcclusionPanel) -> None:
     first = panel.result
     assert first.attrs["ended"] == "budget"
     assert panel.resume_button.label == "Continue with a budget of 32"
-    assert "plans anew" in panel.resume_button.hint
+    assert "planned anew" in panel.resume_button.hint
     shown: list[float] = []
     panel.gauge.observe(lambda change: shown.append(change["new"]), "fraction")
     panel.resume()

@@ -112,7 +112,7 @@ def test_one_window_looked_under() -> None:
     )
     assert "8 by 8 pixels hidden in the upper right (x 24, y 0)" in drawn.alt
     assert "the logit of house rises by 0.5, from 2 to 2.5" in drawn.alt
-    assert "The map has a fall of \N{MINUS SIGN}0.4 here, estimated, give or take 0.1." in drawn.alt
+    assert "In the map it rises by 0.4 here, estimated, give or take 0.1." in drawn.alt
     frame = drawn.figure.axes[0].patches[-1]
     assert frame.get_bbox().bounds == (23.5, -0.5, 8, 8)
     with pytest.raises(NotFiniteError):

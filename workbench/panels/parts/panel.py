@@ -50,6 +50,8 @@ class Panel(ABC, Generic[State, Request]):
     file_name: str
     # Traits that change only how the result is drawn, not the result.
     drawing_traits: frozenset[str] = frozenset()
+    # Traits that change neither.
+    other_traits: frozenset[str] = frozenset()
     # A quick result is not announced by a picture of half of it, and pictures leave the work some time.
     seconds_to_first_partial = 0.4
     seconds_between_partials = 0.4
@@ -250,7 +252,7 @@ class Panel(ABC, Generic[State, Request]):
             return render(picture)
 
     def _changed(self, change: Mapping[str, Any]) -> None:
-        if not self._started:
+        if not self._started or change["name"] in self.other_traits:
             return
         if change["name"] in self.drawing_traits:
             self.redraw()
