@@ -19,6 +19,7 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ import xarray as xr
 from workbench import explain, interpret, models
 from workbench.data import scenes
 from workbench.interpret import coreset
+from workbench.store import ActivationStore
 
 UNITS = 512
 NETWORKS = {"scenes_object": "object", "scenes_part": "part"}
@@ -78,6 +80,37 @@ def selector_table(points: int) -> Iterator[str]:
         yield (
             f"| {name} | {figures['wall']:.1f} | {figures['processor']:.1f} | {figures['memory'] / 1e9:.2f} | {form} |"
         )
+
+
+def cost_table(images: int) -> Iterator[str]:
+    """A store of everything against a pass for features, the choice, and a store of the coreset."""
+    model = models.load("scenes_object")
+    data = scenes.generate("object", images, seed=SEED, size=96)
+    labels = data["label"].values
+    layers = [last_stage(model)]
+    yield "| what | s by the clock | processor s | MB written |"
+    yield "|---|---|---|---|"
+    coreset.features_of(model, data.isel(image=slice(64)), layer=layers[0])  # what a first pass loads is not counted
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: Path(folder) / name for name in ("full", "part")}
+        began, used = time.perf_counter(), time.process_time()
+        ActivationStore.extract(model, data, layers=layers, path=paths["full"], labels=labels, progress=False)
+        full = time.perf_counter() - began, time.process_time() - used
+        began, used = time.perf_counter(), time.process_time()
+        features = coreset.features_of(model, data, layer=layers[0])
+        passed = time.perf_counter() - began, time.process_time() - used
+        began, used = time.perf_counter(), time.process_time()
+        chosen = coreset.choose(features, selector="kernel_herding", fraction=0.1, labels=labels, images=data)
+        choice = time.perf_counter() - began, time.process_time() - used
+        began, used = time.perf_counter(), time.process_time()
+        ActivationStore.extract(model, chosen, layers=layers, path=paths["part"], progress=False)
+        part = time.perf_counter() - began, time.process_time() - used
+        sizes = {name: sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) for name, path in paths.items()}
+    rows = (("everything stored", full, sizes["full"]), ("features of everything", passed, 0))
+    rows += (("choice of 10 %", choice, 0), ("coreset stored", part, sizes["part"]))
+    total = tuple(sum(pair) for pair in zip(passed, choice, part, strict=True))
+    for name, (wall, processor), size in (*rows, ("coreset, all three", total, sizes["part"])):
+        yield f"| {name} | {wall:.2f} | {processor:.2f} | {size / 1e6:.1f} |"
 
 
 def last_stage(model: models.ImageModel) -> str:
@@ -151,6 +184,15 @@ def report(options: argparse.Namespace) -> Iterator[str]:
         yield ""
         yield from selector_table(options.points)
         yield ""
+    yield f"## The whole cost, {options.cost_images:,} scenes, one layer of scenes_object"
+    yield ""
+    yield from cost_table(options.cost_images)
+    yield ""
+    yield (
+        "A coreset saves what is written and whatever is computed from maps afterwards; the pass for the features "
+        "costs nearly what extracting everything costs."
+    )
+    yield ""
     for network in NETWORKS:
         for method in options.methods:
             images = options.images // 2 if method == "concepts" else options.images
@@ -170,6 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=100_000, help="points for the selectors; 0 leaves them out")
     parser.add_argument("--images", type=int, default=600, help="scenes for the curves")
+    parser.add_argument("--cost-images", type=int, default=2000, help="scenes for the whole cost")
     parser.add_argument("--splits", type=int, default=10, help="splits into halves")
     parser.add_argument("--workers", type=int, default=1, help="threads for the curves")
     parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS, help="methods for the curves")

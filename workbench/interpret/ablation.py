@@ -10,8 +10,8 @@ import xarray as xr
 
 from workbench.arrays import CATEGORY, IMAGE, UNIT, check_array, provenance, strings
 from workbench.errors import InputError, ShapeError, unknown_name
-from workbench.interpret.activations import Activations, category_of_images, chosen_layers
 from workbench.interpret.features import source_facts, unit_axis
+from workbench.interpret.reading import category_of_images, chosen_layers
 from workbench.interpret.registry import interpreters
 from workbench.models import replace_output
 from workbench.stats import bootstrap_dataset
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from workbench.interpret.activations import Activations
     from workbench.models import ImageModel
 
 RANKING, REMOVED = "ranking", "removed"

@@ -10,17 +10,10 @@ from scipy import stats as scipy_stats
 
 from workbench.arrays import CATEGORY, IMAGE, UNIT, check_array, provenance, strings
 from workbench.errors import InputError
-from workbench.interpret.activations import (
-    Activations,
-    category_of_images,
-    chosen_categories,
-    map_blocks,
-    one_layer,
-    unit_coordinates,
-)
 from workbench.interpret.concepts import CONCEPT
 from workbench.interpret.features import source_facts
 from workbench.interpret.head import Head, layer_maps, units_first
+from workbench.interpret.reading import category_of_images, chosen_categories, map_blocks, one_layer, unit_coordinates
 from workbench.interpret.registry import interpreters
 from workbench.stats import benjamini_hochberg
 
@@ -28,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from workbench.interpret.activations import Activations
 
 DRAW = "draw"
 HELD_OUT = 1 / 3

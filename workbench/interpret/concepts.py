@@ -11,8 +11,9 @@ import xarray as xr
 
 from workbench.arrays import CATEGORY, UNIT, provenance, strings
 from workbench.errors import InputError, NotFiniteError
-from workbench.interpret.activations import (
-    Activations,
+from workbench.interpret.features import source_facts
+from workbench.interpret.head import units_first
+from workbench.interpret.reading import (
     category_of_images,
     chosen_categories,
     map_blocks,
@@ -20,8 +21,6 @@ from workbench.interpret.activations import (
     unit_coordinates,
     unit_maps,
 )
-from workbench.interpret.features import source_facts
-from workbench.interpret.head import units_first
 from workbench.interpret.registry import interpreters
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from workbench.interpret.activations import Activations
     from workbench.interpret.head import Head
 
 CONCEPT = "concept"

@@ -9,13 +9,15 @@ import xarray as xr
 
 from workbench.arrays import IMAGE, PART, UNIT, X, Y, provenance, strings
 from workbench.errors import DtypeError, InputError, ShapeError
-from workbench.interpret.activations import Activations, grid, map_blocks, one_layer, unit_coordinates
 from workbench.interpret.features import source_facts
+from workbench.interpret.reading import grid, map_blocks, one_layer, unit_coordinates
 from workbench.interpret.registry import interpreters
 from workbench.interpret.upsampling import bilinear_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from workbench.interpret.activations import Activations
 
 UNLABELLED = ""
 

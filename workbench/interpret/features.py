@@ -10,18 +10,14 @@ import xarray as xr
 
 from workbench.arrays import IMAGE, UNIT, check_array, provenance, strings
 from workbench.errors import InputError, ShapeError
-from workbench.interpret.activations import (
-    Activations,
-    chosen_layers,
-    map_blocks,
-    unit_coordinates,
-    unit_maps,
-)
+from workbench.interpret.reading import chosen_layers, map_blocks, unit_coordinates, unit_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from workbench.interpret.activations import Activations
 
 Normalisation = Literal["norm", "norm share", "energy share"]
 STEP = 512  # images whose features of all layers are held together

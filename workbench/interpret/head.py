@@ -11,7 +11,7 @@ import xarray as xr
 
 from workbench.arrays import IMAGE, UNIT
 from workbench.errors import InputError, StoreMismatchError
-from workbench.interpret.activations import unit_maps
+from workbench.interpret.reading import unit_maps
 from workbench.models import replace_output
 
 if TYPE_CHECKING:

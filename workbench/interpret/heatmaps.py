@@ -10,9 +10,10 @@ import xarray as xr
 
 from workbench.arrays import CATEGORY, IMAGE, UNIT, X, Y, check_array, provenance, strings
 from workbench.errors import InputError, unknown_name
-from workbench.interpret.activations import Activations, grid, map_blocks
+from workbench.interpret.activations import Activations
 from workbench.interpret.concept_vectors import DRAW
 from workbench.interpret.concepts import CONCEPT, concept_strengths
+from workbench.interpret.reading import grid, map_blocks
 from workbench.interpret.rules import RULE
 from workbench.interpret.upsampling import stretch, upsample
 

@@ -10,13 +10,14 @@ import xarray as xr
 
 from workbench.arrays import IMAGE, UNIT, X, Y, check_array, provenance, strings
 from workbench.errors import InputError, ShapeError
-from workbench.interpret.activations import Activations, grid, map_blocks, one_layer, unit_coordinates
 from workbench.interpret.features import source_facts
+from workbench.interpret.reading import grid, map_blocks, one_layer, unit_coordinates
 from workbench.interpret.upsampling import bilinear_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.interpret.activations import Activations
     from workbench.models import ImageModel
 
 PATCH = "patch"

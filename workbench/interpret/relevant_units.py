@@ -10,7 +10,6 @@ import xarray as xr
 
 from workbench.arrays import CATEGORY, IMAGE, UNIT, check_array, provenance, strings
 from workbench.errors import InputError, ShapeError
-from workbench.interpret.activations import Activations, category_of_images, chosen_layers
 from workbench.interpret.budget import Solution, largest_eigenvalue, minimise
 from workbench.interpret.features import (
     Moments,
@@ -21,10 +20,13 @@ from workbench.interpret.features import (
     source_facts,
     unit_axis,
 )
+from workbench.interpret.reading import category_of_images, chosen_layers
 from workbench.interpret.registry import interpreters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from workbench.interpret.activations import Activations
 
 SPARSITY = "sparsity"
 Solve = Callable[[float, "NDArray[np.float64] | None"], Solution]

@@ -10,15 +10,17 @@ from scipy import stats as scipy_stats
 
 from workbench.arrays import CATEGORY, UNIT, provenance, strings
 from workbench.errors import InputError
-from workbench.interpret.activations import Activations, category_of_images, one_layer
 from workbench.interpret.features import source_facts
 from workbench.interpret.patches import explained_patches, patch_activity
+from workbench.interpret.reading import category_of_images, one_layer
 from workbench.interpret.registry import interpreters
 from workbench.stats import benjamini_hochberg
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+    from workbench.interpret.activations import Activations
 
 RULE = "rule"
 SHARED_BELOW = 0.5

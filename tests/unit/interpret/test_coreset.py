@@ -80,6 +80,16 @@ def test_means_and_maxima_side_by_side(planted):
     np.testing.assert_allclose(both[:, 16:], maps.max(("y", "x")), atol=1e-6)
 
 
+@pytest.mark.parametrize("pool", ["mean", "max", "both"])
+def test_features_of_a_pass_are_those_of_a_store(planted, pool):
+    passed = coreset.features_of(planted.model, planted.pictures, layer="activation", pool=pool, batch_size=50)
+    stored = coreset.pooled_features(planted.store, pool=pool)
+    np.testing.assert_allclose(passed, stored, atol=1e-6)
+    assert list(passed["image"].values) == list(stored["image"].values)
+    linear = coreset.features_of(planted.model, planted.pictures, layer="readout", pool="mean")
+    np.testing.assert_allclose(linear, planted.store.logits, atol=1e-5)
+
+
 def test_unlabelled_images_are_never_chosen(planted):
     labels = planted.labels.copy()
     labels[:60] = -1
@@ -152,5 +162,9 @@ def test_bad_input_is_named(planted):
         coreset.choose(unlabelled, count=3, labels="true")
     with pytest.raises(InputError, match="pool is 'sum'"):
         coreset.choose(planted.store, count=3, pool="sum")
+    with pytest.raises(InputError, match="pool is 'sum'"):
+        coreset.features_of(planted.model, planted.pictures, layer="activation", pool="sum")
+    with pytest.raises(UnknownNameError, match="activation"):
+        coreset.features_of(planted.model, planted.pictures, layer="activatio")
     with pytest.raises(ShapeError, match="image, unit"):
         coreset.choose(features.rename(unit="feature"), count=3)

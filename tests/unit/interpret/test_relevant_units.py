@@ -102,7 +102,7 @@ def test_a_selection_gives_what_its_images_give(planted):
 def test_quantiles_sorted_and_streamed_are_numpys(planted, monkeypatch, q):
     expected = planted.store.maps["activation"].astype(float).quantile(q, ("image", "y", "x"))
     np.testing.assert_allclose(planted.store.quantile("activation", q), expected, rtol=1e-12)
-    monkeypatch.setattr("workbench.interpret.activations.SORTED_BYTES", 0)
+    monkeypatch.setattr("workbench.interpret.reading.SORTED_BYTES", 0)
     np.testing.assert_allclose(planted.store.quantile("activation", q), expected, rtol=1e-12)
     with pytest.raises(InputError, match="q is 2"):
         planted.store.quantile("activation", 2)

@@ -4,6 +4,7 @@ from workbench.interpret.coreset.adaptive import AdaptiveCoreset, adaptive_cores
 from workbench.interpret.coreset.choice import Coreset, choose, pooled_features
 from workbench.interpret.coreset.covering import facility_location, k_center_greedy, k_medoids
 from workbench.interpret.coreset.curve import coreset_curve, split_halves
+from workbench.interpret.coreset.passing import features_of
 from workbench.interpret.coreset.pruning import d2
 from workbench.interpret.coreset.registry import selectors
 from workbench.interpret.coreset.subjects import Subject, subject
@@ -18,6 +19,7 @@ __all__ = [
     "coreset_curve",
     "d2",
     "facility_location",
+    "features_of",
     "herding",
     "k_center_greedy",
     "k_medoids",

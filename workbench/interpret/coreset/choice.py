@@ -11,9 +11,9 @@ import xarray as xr
 from workbench.arrays import IMAGE, UNIT, check_array, provenance, strings
 from workbench.data import as_source
 from workbench.errors import InputError, NotFiniteError, ShapeError
-from workbench.interpret.activations import Activations, category_of_images, one_layer
 from workbench.interpret.coreset.distances import nearest
 from workbench.interpret.coreset.registry import selectors
+from workbench.interpret.reading import category_of_images, one_layer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.data import AnnotatedImage, ImageSource
+    from workbench.interpret.activations import Activations
 
 Pool = Literal["mean", "max", "both"]
 READ = 4096

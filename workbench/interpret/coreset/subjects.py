@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import InputError, unknown_name
-from workbench.interpret.activations import Activations, category_of_images, one_layer, select
+from workbench.interpret.activations import Activations, select
 from workbench.interpret.concepts import Negative, factorise
 from workbench.interpret.dissection import aligned_masks, dissect
 from workbench.interpret.features import unit_features
+from workbench.interpret.reading import category_of_images, one_layer
 from workbench.interpret.relevant_units import relevant_units_of_features
 from workbench.interpret.rules import rules
 from workbench.stats import cosine, jaccard, matched_cosine, overlap_at_k, rank_biased_overlap, shape_similarity
