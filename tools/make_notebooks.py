@@ -77,7 +77,7 @@ def stub(source: str) -> str:
         return f"{last.targets[0].id} = ..."
     if isinstance(last, ast.FunctionDef):
         signature = ast.get_source_segment(source, last) or ""
-        return signature.split(":\n", maxsplit=1)[0] + ":\n    ..."
+        return signature.split(":\n", maxsplit=1)[0] + ": ..."
     return "..."
 
 

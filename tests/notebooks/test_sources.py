@@ -95,7 +95,7 @@ def test_cutting_leaves_the_question_and_a_place_for_the_answer(tool: Tool) -> N
         cut("# How much?\n# From 0 to 1.\ntotal = 3\nshare = total / 4") == "# How much?\n# From 0 to 1.\nshare = ..."
     )
     assert cut("print(1)") == "..."
-    assert cut("# Write it.\ndef share(a, *, b=1):\n    return a") == "# Write it.\ndef share(a, *, b=1):\n    ..."
+    assert cut("# Write it.\ndef share(a, *, b=1):\n    return a") == "# Write it.\ndef share(a, *, b=1): ..."
 
 
 def test_a_source_becomes_a_notebook_and_an_exercise(tool: Tool) -> None:

@@ -35,3 +35,33 @@ def evidence_inside(heat: Any, mask: Any) -> float:
             "No value of heat is above zero, so no share can be formed; explain another image or category."
         )
     return float(positive[mask].sum() / total)
+
+
+def changed_outputs(first: int, length: int, kernel: int, stride: int, padding: int, outputs: int) -> tuple[int, int]:
+    """Which outputs of a sliding window read a changed pixel, along one axis; by looking at each of them.
+
+    Args:
+        first: the first changed pixel of the input.
+        length: how many pixels have changed, side by side.
+        kernel: pixels that an output reads.
+        stride: pixels from what one output reads to what the next one does.
+        padding: pixels before the first one of the input that output 0 begins to read at.
+        outputs: how many outputs there are.
+
+    Returns:
+        The first output that reads a changed pixel, and one past the last; (0, 0) where none does.
+
+    Raises:
+        InputError: nothing has changed, or a kernel, a stride or a number of outputs below 1.
+    """
+    sizes = {"length": length, "kernel": kernel, "stride": stride, "outputs": outputs}
+    for name, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}; expected at least 1.")
+    changed = set(range(first, first + length))
+    reading = [
+        output
+        for output in range(outputs)
+        if not changed.isdisjoint(range(output * stride - padding, output * stride - padding + kernel))
+    ]
+    return (reading[0], reading[-1] + 1) if reading else (0, 0)

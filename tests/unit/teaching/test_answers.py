@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import InputError, ShapeError
-from workbench.teaching.answers import evidence_inside
+from workbench.teaching.answers import changed_outputs, evidence_inside
 
 MASK = np.array([[True, False], [False, False]])
 
@@ -31,3 +31,24 @@ def test_sizes_must_agree() -> None:
 def test_without_evidence_there_is_no_share() -> None:
     with pytest.raises(InputError, match="above zero"):
         evidence_inside(-np.ones((2, 2)), MASK)
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ((5, 1, 3, 1, 1, 12), (4, 7)),
+        ((5, 1, 3, 2, 1, 6), (2, 4)),
+        ((0, 4, 1, 1, 0, 9), (0, 4)),
+        ((8, 2, 2, 2, 0, 5), (4, 5)),
+        ((1, 2, 1, 4, 0, 3), (0, 0)),
+    ],
+)
+def test_outputs_that_read_a_change(case: tuple[int, ...], expected: tuple[int, int]) -> None:
+    assert changed_outputs(*case) == expected
+
+
+def test_nothing_changed_has_no_outputs() -> None:
+    with pytest.raises(InputError, match="length is 0"):
+        changed_outputs(3, 0, 3, 1, 1, 9)
+    with pytest.raises(InputError, match="stride is 0"):
+        changed_outputs(3, 1, 3, 0, 1, 9)
