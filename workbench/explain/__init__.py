@@ -13,7 +13,12 @@ from workbench.explain.gradcam import gradcam
 from workbench.explain.gradients import input_x_gradient, integrated_gradients, saliency, smoothgrad
 from workbench.explain.hierarchical import hierarchical_occlusion
 from workbench.explain.hipe import hipe
-from workbench.explain.incremental import IncrementalPlan, incremental_occlusion, plan_incremental
+from workbench.explain.incremental import (
+    IncrementalEngine,
+    IncrementalPlan,
+    incremental_occlusion,
+    plan_incremental,
+)
 from workbench.explain.incremental.trail import changed_boxes
 from workbench.explain.lattice import Lattice, lattice, positions
 from workbench.explain.meaningful_perturbation import meaningful_perturbation
@@ -28,6 +33,7 @@ from workbench.explain.score_cam import score_cam
 __all__ = [
     "AnytimeMap",
     "Certificate",
+    "IncrementalEngine",
     "IncrementalPlan",
     "Lattice",
     "Meter",

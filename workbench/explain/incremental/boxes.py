@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from workbench.explain.incremental.program import Program, Step
 
+# Different lengths along an axis that are told apart.
+FINEST = 64
+
 
 @dataclass(frozen=True, eq=False)
 class Spans:
@@ -144,10 +147,23 @@ def corners(spans: Spans, windows: NDArray[np.int64], length: NDArray[np.int64])
     return np.asarray(np.clip(np.minimum(spans.low[:, windows], latest), 0, None))
 
 
-def classes(lengths: NDArray[np.int64], weights: NDArray[np.float64], most: int) -> NDArray[np.int64]:
-    """Divide windows into classes whose members change about equally many pixels.
+@dataclass(frozen=True, eq=False)
+class Division:
+    """Windows divided into one, two, three ... classes whose members change about equally many pixels.
 
     Within a class every box is as long as the longest, which costs work; each class more costs calls.
+
+    Attributes:
+        work: (number of classes - 1,) work relative to that of one class a window, 1.0 or more.
+        labels: for each number of classes, (window) the class of each window.
+    """
+
+    work: tuple[float, ...]
+    labels: tuple[NDArray[np.int64], ...]
+
+
+def divide(lengths: NDArray[np.int64], weights: NDArray[np.float64], most: int) -> Division:
+    """Divide windows into classes, for every number of classes in the best way that keeps an order by work.
 
     Args:
         lengths: (step, window) changed pixels.
@@ -155,24 +171,22 @@ def classes(lengths: NDArray[np.int64], weights: NDArray[np.float64], most: int)
         most: greatest number of classes.
 
     Returns:
-        (window) number of the class, 0 to at most ``most`` - 1.
+        The divisions into 1, 2 ... classes, at most ``most``.
     """
     count = lengths.shape[1]
     order = np.argsort(weights @ lengths, kind="stable")
-    _, first = np.unique(lengths[:, order].T, axis=0, return_index=True)
-    cuts = np.sort(first)  # places in the order where the trajectory is new
-    if len(cuts) > 64:  # finer than that is not worth its time
-        cuts = cuts[np.linspace(0, len(cuts) - 1, 64).round().astype(int)]
-        cuts[0] = 0
+    ordered = lengths[:, order]
+    _, first = np.unique(ordered.T, axis=0, return_index=True)
+    cuts = np.sort(first)  # places in the order where the lengths are new
+    if len(cuts) > FINEST:  # finer than that is not worth its time
+        cuts = cuts[np.linspace(0, len(cuts) - 1, FINEST).round().astype(int)]
     ends = np.append(cuts[1:], count)
     pieces = len(cuts)
-    ordered = lengths[:, order]
+    longest_in = np.maximum.reduceat(ordered, cuts, axis=1)
     price = np.full((pieces, pieces), np.inf)
     for i in range(pieces):
-        longest = np.zeros(len(lengths))
-        for j in range(i, pieces):
-            longest = np.maximum(longest, ordered[:, cuts[j] : ends[j]].max(axis=1))
-            price[i, j] = (ends[j] - cuts[i]) * float(weights @ longest)
+        longest = np.maximum.accumulate(longest_in[:, i:], axis=1)
+        price[i, i:] = (ends[i:] - cuts[i]) * (weights @ longest)
     most = min(most, pieces)
     best = np.full((most + 1, pieces + 1), np.inf)
     back = np.zeros((most + 1, pieces + 1), int)
@@ -182,11 +196,13 @@ def classes(lengths: NDArray[np.int64], weights: NDArray[np.float64], most: int)
             options = best[k - 1, :j] + price[:j, j - 1]
             back[k, j] = int(options.argmin())
             best[k, j] = options[back[k, j]]
-    label = np.zeros(count, np.int64)
-    k = int(best[1:, pieces].argmin()) + 1
-    stop = pieces
-    while k > 0:
-        start = back[k, stop]
-        label[order[cuts[start] : ends[stop - 1]]] = k - 1
-        stop, k = start, k - 1
-    return label
+    exact = float((weights @ lengths).sum())
+    labels = []
+    for number in range(1, most + 1):
+        label, stop = np.zeros(count, np.int64), pieces
+        for k in range(number, 0, -1):
+            start = back[k, stop]
+            label[order[cuts[start] : ends[stop - 1]]] = k - 1
+            stop = start
+        labels.append(label)
+    return Division(tuple(float(best[k, pieces]) / max(exact, 1e-300) for k in range(1, most + 1)), tuple(labels))

@@ -200,11 +200,13 @@ class Opaque:
         function: takes the values of the inputs.
         name: what to call it in a plan.
         reason: why it needs whole maps.
+        multiplications: for one image.
     """
 
     function: Callable[..., Any]
     name: str
     reason: str
+    multiplications: int = 0
 
 
 Operation = Source | Constant | Pointwise | Window | GlobalMean | SizeOf | Opaque

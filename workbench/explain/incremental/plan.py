@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Small enough that the maps of a batch stay in the caches of a processor core, large enough that calls do not count.
 BATCH = 32
+# Estimated gain below which trying is not worth it.
+GAIN = 1.1
 # Estimated gain from which the incremental engine is used without trying both on the first batches.
 CLEAR_GAIN = 1.5
 
@@ -51,7 +53,7 @@ class IncrementalPlan:
     @property
     def pays(self) -> bool:
         """Whether the incremental way is expected to be faster than the dense one."""
-        return self.gain > 1.0
+        return self.gain > GAIN
 
     @property
     def clear(self) -> bool:
@@ -80,12 +82,16 @@ class IncrementalPlan:
         """The batches.
 
         Yields:
-            (window) int64, which windows; their boxes; (step) bool, which steps are computed as whole maps.
+            (window) int64, which windows (a few come twice); their boxes; (step) bool, which steps are computed as
+            whole maps.
         """
         for group in self.groups:
-            for start in range(0, len(group.positions), self.batch):
-                stop = start + self.batch
-                yield group.positions[start:stop], group.boxes.part(start, stop), group.whole
+            count = len(group.positions)
+            # batches of one size, the last of which may begin within the one before: a new size would cost more
+            size = -(-count // -(-count // self.batch))
+            for start in range(0, count, size):
+                begin = min(start, count - size)
+                yield group.positions[begin : begin + size], group.boxes.part(begin, begin + size), group.whole
 
 
 def plan_program(
@@ -113,7 +119,7 @@ def plan_program(
     price = costs(program)
     groups = schedule(program, windows, known=price, until=until)
     used = slice(None) if until is None else slice(until + 1)
-    bytes_each = 0.0
+    bytes_each = 4.0 * item * price.largest_fixed if until is None else 0.0
     for group in groups:
         pixels = np.where(group.whole, price.pixels, group.boxes.height * group.boxes.width)[used]
         # the largest step, what it reads, the windows cut out of that, and shortcuts that wait

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.explain.incremental.boxes import Boxes, Spans, classes, corners, follow
+from workbench.explain.incremental.boxes import Boxes, Division, Spans, corners, divide, follow
 from workbench.explain.incremental.operations import Opaque, Pointwise, Window
 
 if TYPE_CHECKING:
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 # What moving one number through memory costs, in multiplications: boxes pay for it twice (cut out, pasted).
 MOVING = 40.0
 
-# Positions a group in which one more class saves as much work as its calls cost.
-GOOD_GROUP = 15
+# What a convolution costs when it meets a shape for the first time, in multiplications: its library writes machine code
+# for each (0.3 to 0.4 ms were measured). Every group has its own shapes.
+NEW_SHAPE = 3.5e7
+
+# Greatest number of classes an axis.
+MOST = 8
 
 # Shares of a map from which on it may be computed as a whole; the cheapest is taken.
 SHARES = (0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 1.01)
@@ -55,7 +59,9 @@ class Costs:
         numbers: (step,) features a pixel.
         moved: (step,) numbers moved for a pixel of a box beyond computing it.
         pixels: (step,) pixels of the whole map; 0 where the step has none.
-        fixed: multiplications of the steps without pixels, estimated.
+        fixed: multiplications of the steps without pixels.
+        fixed_numbers: numbers that those give.
+        largest_fixed: numbers that the largest of those gives.
     """
 
     multiplications: NDArray[np.float64]
@@ -63,6 +69,8 @@ class Costs:
     moved: NDArray[np.float64]
     pixels: NDArray[np.float64]
     fixed: float
+    fixed_numbers: float = 0.0
+    largest_fixed: float = 0.0
 
     def before(self, until: int) -> Costs:
         """The costs of the steps up to one."""
@@ -77,7 +85,7 @@ class Costs:
     @property
     def dense_work(self) -> float:
         """Multiplications of one forward pass, moving counted in."""
-        return self.dense + MOVING * float(self.numbers @ self.pixels)
+        return self.dense + MOVING * (float(self.numbers @ self.pixels) + self.fixed_numbers)
 
 
 def costs(program: Program) -> Costs:
@@ -91,10 +99,12 @@ def costs(program: Program) -> Costs:
     """
     count = len(program.steps)
     multiplications, numbers, moved, pixels = (np.zeros(count) for _ in range(4))
-    fixed = 0.0
+    fixed, given = 0.0, [0.0]
     for number, step in enumerate(program.steps):
         if not step.local:
-            fixed += float(np.prod(step.shape)) if isinstance(step.operation, Opaque) else 0.0
+            if isinstance(step.operation, Opaque) and step.shape:
+                fixed += step.operation.multiplications
+                given.append(float(np.prod(step.shape)))
             continue
         features = float(np.prod(step.features))
         numbers[number] = features
@@ -106,14 +116,14 @@ def costs(program: Program) -> Costs:
             moved[number] = source if operation.y.reach * operation.x.reach > 1 else 0.0
         elif isinstance(operation, Pointwise) and len(step.inputs) > 1:
             moved[number] = features
-    return Costs(multiplications, numbers, moved, pixels, fixed)
+    return Costs(multiplications, numbers, moved, pixels, fixed, sum(given), max(given))
 
 
 def schedule(
     program: Program,
     windows: NDArray[np.int64],
     *,
-    most: int | None = None,
+    most: int = MOST,
     known: Costs | None = None,
     until: int | None = None,
 ) -> list[Group]:
@@ -122,18 +132,18 @@ def schedule(
     Args:
         program: the traced network.
         windows: (window, 4) int64: first row, first column, rows, columns.
-        most: greatest number of classes an axis; None for as many as leave groups of a good size.
+        most: greatest number of classes an axis.
         known: the costs of the program, where they have been counted.
         until: the last step that is needed; then every step is computed as a box.
 
     Returns:
         The groups; every window is in exactly one.
     """
+    if not len(windows):
+        return []
     price = known or costs(program)
     if until is not None:
         price = price.before(until)
-    if most is None:
-        most = int(np.clip(round((len(windows) / GOOD_GROUP) ** 0.5), 1, 8))
     shares = (1.01,) if until is not None else SHARES
     spans, members, labels = [], [], []
     for axis in (0, 1):
@@ -142,14 +152,43 @@ def schedule(
         spans.append(followed)
         members.append(member.reshape(-1))
     per_pixel = price.multiplications + MOVING * (price.numbers + price.moved)
+    divisions = []
     for axis in (0, 1):
         other = spans[1 - axis].lengths.mean(axis=1)
-        labels.append(classes(spans[axis].lengths, per_pixel * other, most)[members[axis]])
+        divisions.append(divide(spans[axis].lengths, per_pixel * other, most))
+    area = spans[0].lengths.mean(axis=1) * spans[1].lengths.mean(axis=1)
+    numbers = best_numbers(divisions, len(windows) * float(per_pixel @ area), calls(program) * NEW_SHAPE)
+    labels = [
+        division.labels[number][member] for division, number, member in zip(divisions, numbers, members, strict=True)
+    ]
     groups = []
     for key in np.unique(np.stack(labels, axis=1), axis=0):
         positions = np.flatnonzero((labels[0] == key[0]) & (labels[1] == key[1]))
         groups.append(_group(program, price, spans, [member[positions] for member in members], positions, shares))
     return groups
+
+
+def calls(program: Program) -> int:
+    """Number of convolutions of a program."""
+    return sum(isinstance(step.operation, Window) and step.operation.kind == "convolution" for step in program.steps)
+
+
+def best_numbers(divisions: Sequence[Division], work: float, group: float) -> tuple[int, int]:
+    """How many classes an axis are worth what a group costs.
+
+    Args:
+        divisions: of the two axes.
+        work: of all windows, were each its own class.
+        group: what each group costs besides.
+
+    Returns:
+        Places in the divisions, (y, x).
+    """
+    down, across = (np.asarray(division.work) for division in divisions)
+    number = np.arange(1, len(down) + 1)[:, None] * np.arange(1, len(across) + 1)
+    total = work * down[:, None] * across + group * number
+    y, x = np.unravel_index(int(total.argmin()), total.shape)
+    return int(y), int(x)
 
 
 def _group(
@@ -168,7 +207,7 @@ def _group(
         whole = whole_steps(program, area / np.maximum(price.pixels, 1.0), share)
         pixels = np.where(whole, price.pixels, area)
         multiplications = float(price.multiplications @ pixels) + price.fixed
-        moving = float((price.numbers + np.where(whole, 0.0, price.moved)) @ pixels)
+        moving = price.fixed_numbers + float((price.numbers + np.where(whole, 0.0, price.moved)) @ pixels)
         work = multiplications + MOVING * moving
         if best is None or work < best[0]:
             best = (work, multiplications, whole)

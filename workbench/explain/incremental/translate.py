@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx
 from torch.fx.node import map_arg
+from torch.utils.flop_counter import FlopCounterMode
 
 from workbench.explain.incremental import catalogue, orders, pixels, windows  # noqa: F401 - the entries register themselves
 from workbench.explain.incremental.catalogue import Local, Pieces
@@ -70,7 +71,7 @@ class Translator:
         raise UntraceableError("the network has no output")
 
     def _finish(self, node: fx.Node, inputs: Tensor) -> Program:
-        answer = node.args[0]
+        answer: Any = node.args[0]
         if not isinstance(answer, fx.Node) or not isinstance(self._values[answer], Tensor):
             raise UntraceableError(
                 f"the network returns {type(self._values.get(answer, answer)).__name__}, not one tensor"
@@ -174,7 +175,8 @@ class Translator:
         local = any(isinstance(self._known[source], Local | Pieces) for source in varying)
         name = _name(node, self._module)
         reason = f"{name} may read the whole map" if local else ""
-        return int(self._add(Opaque(function, name, reason), tuple(numbers), node, None))
+        work = multiplications(function, [self._values[source] for source in varying])
+        return int(self._add(Opaque(function, name, reason, work), tuple(numbers), node, None))
 
     def _whole_pieces(self, node: fx.Node, pieces: Pieces) -> int:
         """The tuple itself is asked for, not one of its pieces: make it of whole maps."""
@@ -221,6 +223,13 @@ class _Fixed:
     """A value that no input changes."""
 
     value: Any
+
+
+def multiplications(function: Callable[..., Any], values: Sequence[Any]) -> int:
+    """Multiplications of a call, counted by torch while it runs once more."""
+    with FlopCounterMode(display=False) as counter:
+        function(*values)
+    return int(counter.get_total_flops()) // 2
 
 
 def _random(node: fx.Node) -> bool:
