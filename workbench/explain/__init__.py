@@ -34,7 +34,6 @@ __all__ = [
     "AnytimeMap",
     "Certificate",
     "IncrementalEngine",
-    "IncrementalPlan",
     "Lattice",
     "Meter",
     "Progress",
