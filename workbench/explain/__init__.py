@@ -15,7 +15,6 @@ from workbench.explain.hierarchical import hierarchical_occlusion
 from workbench.explain.hipe import hipe
 from workbench.explain.incremental import (
     IncrementalEngine,
-    IncrementalPlan,
     incremental_occlusion,
     plan_incremental,
 )
