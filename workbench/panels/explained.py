@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from workbench.data import ImageSource
     from workbench.explain import Progress
@@ -68,6 +69,7 @@ class Subject:
         image: a source of one image.
         key: the same for the same image and model with the same weights.
         index: of the category that is explained.
+        inputs: (image, channel, y, x) float, the image prepared for the network.
         picture: (y, x, channel) float32 in [0, 1], as the network sees it.
         probability: (category) float.
     """
@@ -76,6 +78,7 @@ class Subject:
     image: ImageSource
     key: tuple[str, str, int]
     index: int
+    inputs: Tensor
     picture: NDArray[np.float32]
     probability: xr.DataArray
 

@@ -176,7 +176,7 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
             raise InputError("Two models have the same name. Load them with models.load(..., name=...).")
         source = as_source(images)
         self._heatmaps: Cache[xr.DataArray] = Cache(64)
-        self._subjects: Cache[Subject] = Cache(64)
+        self._subjects: Cache[Subject] = Cache(32)
         self._count = len(source)
         super().__init__(self.make_state(method))
         self.gallery = Gallery(source, self.state, self._pick)
@@ -243,9 +243,11 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
 
         def see() -> Subject:
             image = self._one(request.image)
-            probability = model.predict(image)["probability"].isel(image=0)
+            inputs = model.prepare(image)
+            probability = model.predict(inputs)["probability"].isel(image=0)
+            probability = probability.assign_coords(image=str(image.identifiers[0]))
             index = category_index(model, request.target) if request.target else int(probability.values.argmax())
-            return Subject(model, image, key, index, model.pictures(model.prepare(image))[0], probability)
+            return Subject(model, image, key, index, inputs, model.pictures(inputs)[0], probability)
 
         return self._subjects.get((key, request.target), see)
 

@@ -283,7 +283,7 @@ class OcclusionPanel(ExplanationPanel):
     def _taken_up(self, subject: Subject, call: Call) -> Refinement:
         """The search that answers a call; only one at a time keeps the network's inner maps in memory."""
         arguments = {name: value for name, value in call.arguments.items() if value is not None}
-        begin = partial(multi_resolution_steps, subject.model, subject.image, target=subject.index, **arguments)
+        begin = partial(multi_resolution_steps, subject.model, subject.inputs, target=subject.index, **arguments)
         previous, alike = self._refinement, (subject.key, subject.index, alike_but_budget(call))
         newest = previous.newest if previous is not None and self._alike == alike else None
         known = newest if newest is not None and spent(newest) <= call.arguments["budget"] else None

@@ -116,7 +116,7 @@ class Cover:
     @staticmethod
     def of(subject: Subject, baseline: Any, seed: int) -> Cover:
         """What a map of this image hides its windows with."""
-        question = ask(subject.model, subject.image, target=subject.index)
+        question = ask(subject.model, subject.inputs, target=subject.index)
         return Cover(question, baseline_images(baseline, question.inputs, model=subject.model, seed=seed))
 
     def hide(self, window: Sequence[int]) -> Hidden:

@@ -59,9 +59,16 @@ class Picture:
         start = text.index("<svg") + len("<svg")
         return f'{text[:start]} role="img" aria-label="{html.escape(self.alt, quote=True)}"{text[start:]}'
 
-    def source(self) -> str:
-        """The PNG as a data URL, for the ``src`` of an image element."""
-        return "data:image/png;base64," + base64.b64encode(self.png()).decode("ascii")
+    def source(self, *, dpi: float = 2 * CSS_PIXELS_PER_INCH) -> str:
+        """The PNG as a data URL, for the ``src`` of an image element.
+
+        Args:
+            dpi: pixels an inch, see :meth:`png`.
+
+        Returns:
+            ``data:image/png;base64,...``.
+        """
+        return "data:image/png;base64," + base64.b64encode(self.png(dpi=dpi)).decode("ascii")
 
     def html(self) -> str:
         """An image element that carries its own bytes and its alternative text.

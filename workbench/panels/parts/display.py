@@ -34,9 +34,14 @@ class PictureBox(Control):
     width = Int(0).tag(sync=True)
     busy = Bool(False).tag(sync=True)
 
-    def show(self, picture: Picture) -> None:
-        """Show a picture in place of the one before."""
-        source = picture.source()
+    def show(self, picture: Picture, *, draft: bool = False) -> None:
+        """Show a picture in place of the one before.
+
+        Args:
+            picture: the picture.
+            draft: whether a better one follows soon: with half the resolution it is there sooner.
+        """
+        source = picture.source(dpi=(1 if draft else 2) * CSS_PIXELS_PER_INCH)
         with self.hold_sync():
             self.alt = picture.alt
             self.width = round(picture.figure.get_figwidth() * CSS_PIXELS_PER_INCH)

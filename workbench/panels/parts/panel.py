@@ -324,7 +324,7 @@ class Panel(ABC, Generic[State, Request]):
         try:
             with drawing:
                 picture = self.draw(result)
-                self.picture_box.show(picture)
+                self.picture_box.show(picture, draft=self._working)
             self.shown(result)
         except Exception as error:  # as in _work
             self._fail(error)

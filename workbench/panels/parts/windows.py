@@ -35,7 +35,7 @@ class WindowBox(PictureBox):
     cursor = Int(-1).tag(sync=True)
     said = Unicode().tag(sync=True)
 
-    def show(self, picture: Picture) -> None:
-        """Show a picture in place of the one before."""
-        super().show(picture)
+    def show(self, picture: Picture, *, draft: bool = False) -> None:
+        """Show a picture in place of the one before; see :meth:`PictureBox.show`."""
+        super().show(picture, draft=draft)
         self.areas = [list(area) for area in map_areas(picture)]
