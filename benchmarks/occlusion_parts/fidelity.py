@@ -179,7 +179,7 @@ def measure(results: Results, part: str, deadline: Deadline, images: int, networ
                 continue
             if deadline.over:
                 return
-            _, subject = _subject(results, key, source)
+            subject = _subject(results, key, source)
             if not results.has(**key, method=LATTICE_PLAIN):
                 measure_lattices(results, key, subject)
             measure_ours(results, key, subject, source)
@@ -197,7 +197,7 @@ def _measure_rivals(results: Results, deadline: Deadline, chosen: list[Any], net
                     continue
                 if deadline.over:
                     return
-                _, subject = _subject(results, key, source)
+                subject = _subject(results, key, source)
                 found, seconds = timed(partial(explain, pretrained(network), source))
                 spent = float(found.forward_equivalents[0]) if "forward_equivalents" in found.coords else None
                 results.add(
@@ -208,18 +208,18 @@ def _measure_rivals(results: Results, deadline: Deadline, chosen: list[Any], net
         print(f"held out, {method} at {budget}", flush=True)
 
 
-def _subject(results: Results, key: dict[str, str], source: Any) -> tuple[bool, Dense]:
+def _subject(results: Results, key: dict[str, str], source: Any) -> Dense:
     """The dense map of a photograph, measured or read."""
     kept = results.of(**key, method="dense")
     if kept:
-        return False, dense(key["network"], source, np.asarray(kept[0]["falls"]))
+        return dense(key["network"], source, np.asarray(kept[0]["falls"]))
     subject = dense(key["network"], source)
     results.add(
         **key, method="dense", falls=[float(f"{fall:.7g}") for fall in subject.falls],
         wall=subject.seconds.wall, processor=subject.seconds.processor,
         forward_equivalents=subject.forward_equivalents, positions=len(subject.windows),
     )  # fmt: skip
-    return True, subject
+    return subject
 
 
 def tables(results: Results) -> Iterator[str]:
@@ -344,7 +344,7 @@ def _targets(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def calibration(results: Results) -> Iterator[str]:
     """The constants of workbench/explain/adaptive/certificate.py, from development photographs."""
-    rows = results.of(part="development", method=OURS)
+    rows = [row for row in results.of(part="development", method=OURS) if row["spread"] > 0]  # not those known exactly
     if len(rows) < 20:
         yield f"Only {len(rows)} maps of development photographs are measured; at least 20 are needed."
         return
