@@ -3,9 +3,9 @@
     WORKBENCH_MIRROR=... python benchmarks/occlusion_panel.py [--images 5] [--threads 2] [--output table.md]
 
 The panel runs as in a notebook, on its own threads, each picture drawn and encoded as PNG; only the browser is left
-out. The processor time until the first picture holds the search too, which goes on meanwhile; it hardly depends on
-what else the machine does. Every image is new to the panel; the first one, which also warms the libraries up, is told apart. Without a mirror
-of weights MobileNetV2 gets random ones, which is fair for the first picture alone.
+out. The processor time until the first picture holds the search too, which goes on meanwhile; it depends less on what
+else the machine does. Every image is new to the panel; the first one, which also warms the libraries up, is told
+apart. Without a mirror of weights MobileNetV2 gets random ones, which is fair for the first picture alone.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def rows(images: int) -> Iterator[str]:
         passes = f"{statistics.median(item[2] for item in known):.0f}" if known else ""
         yield (
             f"| {name} | {statistics.median(first[1:]):.2f} ({min(first[1:]):.2f} to {max(first[1:]):.2f}) | "
-            f"{statistics.median(busy[1:]):.2f} | {first[0]:.2f} | {seconds} | {len(known)} of {len(reached)} | {passes} |"
+            f"{statistics.median(busy[1:]):.2f} | {first[0]:.2f} | {seconds} | "
+            f"{len(known)} of {len(reached)} | {passes} |"
         )
 
 
