@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,21 +37,21 @@ from workbench.explain.lattice import positions
 
 # networks and the ratio that is asked for, where one is
 MODELS: dict[str, float | None] = {
-    "vgg16": 7.0,
     "squeezenet1_0": 5.0,
-    "resnet50": 2.4,
     "mobilenet_v2": 2.0,
     "densenet121": 1.8,
+    "resnet50": 2.4,
+    "vgg16": 7.0,
     "resnet18": None,
-    "googlenet": None,
-    "inception_v3": None,
     "alexnet": None,
     "mnasnet1_0": None,
     "shufflenet_v2_x1_0": None,
     "regnet_x_400mf": None,
-    "convnext_tiny": None,
-    "efficientnet_b0": None,
     "mobilenet_v3_large": None,
+    "googlenet": None,
+    "inception_v3": None,
+    "efficientnet_b0": None,
+    "convnext_tiny": None,
 }
 BATCHES = (1, 4, 8, 16, 32)
 DENSE_SAMPLE = 32
@@ -207,15 +208,13 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args(given)
-    import sys
-
     arguments.given = sys.argv[1:] if given is None else given
     lines = []
     for line in report(arguments):
         print(line, flush=True)
         lines.append(line)
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if arguments.output:  # after each row: a run that is stopped keeps what it has
+            arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from workbench.explain.incremental.engine import IncrementalEngine
@@ -100,6 +103,45 @@ def test_equal_to_dense_in_double_precision(name: str) -> None:
     with torch.inference_mode():
         effect = (expected - module(image)).abs().max()
     assert effect > 1e-3, "the windows change nothing, so agreement would mean nothing"
+    assert (incremental(module, image, windows, fill) - expected).abs().max() < 1e-9
+
+
+def mirror_network(mirror: Path, name: str) -> nn.Module:
+    """A network of the mirror with its real weights, in float64."""
+    path = mirror / "weights" / "architectures.py"
+    specification = importlib.util.spec_from_file_location("mirror_architectures", path)
+    assert specification is not None
+    assert specification.loader is not None
+    architectures = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(architectures)
+    makers = {
+        "tiny_darknet": architectures.tiny_darknet,
+        "cifar_resnet20": lambda: architectures.CifarResNet(20),
+        "vit_mnist": architectures.ViTMnist,
+        "squeezenet1_0": torchvision.models.squeezenet1_0,
+    }
+    module: nn.Module = makers[name]()
+    module.load_state_dict(load_file(mirror / "weights" / f"{name}.safetensors"))
+    return module.double().eval()
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("tiny_darknet", (3, 64, 81)),
+        ("cifar_resnet20", (3, 32, 32)),
+        ("vit_mnist", (1, 28, 28)),
+        ("squeezenet1_0", (3, 96, 65)),
+    ],
+)
+def test_equal_to_dense_with_real_weights(mirror: Path, name: str, shape: tuple[int, int, int]) -> None:
+    module = mirror_network(mirror, name)
+    generator = torch.Generator().manual_seed(3)
+    image = torch.randn(1, *shape, dtype=torch.float64, generator=generator)
+    windows = random_windows(shape[1:], (9, 7), (3, 5), 12, seed=3)
+    fill = torch.zeros(shape, dtype=torch.float64)
+    expected = dense_oracle(module, image, windows, fill)
     assert (incremental(module, image, windows, fill) - expected).abs().max() < 1e-9
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench import models
 from workbench.errors import (
@@ -346,6 +348,38 @@ class TestEngine:
             IncrementalEngine(module, images[0].long())
         with pytest.raises(UntraceableError):
             IncrementalEngine(model_of(Branching).module, images[0])
+
+
+class Largest(TorchDispatchMode):
+    """Watches how large a tensor gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for value in result if isinstance(result, tuple | list) else (result,):
+            # weights in oneDNN's own order have no storage to look at
+            if isinstance(value, Tensor) and not value.is_mkldnn:
+                self.numbers = max(self.numbers, value.untyped_storage().nbytes() // value.element_size())
+        return result
+
+
+@pytest.mark.parametrize("limit", [2**17, 2**20])
+def test_no_tensor_grows_with_the_number_of_positions(limit: int) -> None:
+    module = model_of().module
+    image = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(2))
+    windows = windows_of((48, 48), 6, 1)
+    engine = IncrementalEngine(module, image, memory_limit=limit)
+    fill = torch.zeros(3, 48, 48)
+    assert len(windows) == 43 * 43
+    with Largest() as watch:
+        # only the answers themselves are as many as the positions
+        for _, answers in engine.batches(windows, fill):
+            assert len(answers) < len(windows) / 4
+    assert watch.numbers * 4 <= limit
+    assert watch.numbers < len(windows) * 48 * 48 / 16
 
 
 class TestFastDense:

@@ -219,6 +219,7 @@ class IncrementalEngine:
         filled = self._filled(fill)
         parts: list[NDArray[np.int64]] = []
         fronts: list[Frontier] = []
+        together = min(TOGETHER, max(1, self.memory_limit // self._runner.tail_bytes))
         chosen_plan = plan or self.plan(windows)
         for number, (chosen, boxes, whole) in enumerate(chosen_plan.parts()):
             with torch.inference_mode():
@@ -230,7 +231,7 @@ class IncrementalEngine:
                 parts.append(chosen)
                 # the first batch is answered at once, so that there is something to show
                 answers = None
-                if number == 0 or sum(map(len, parts)) >= TOGETHER:
+                if number == 0 or sum(map(len, parts)) >= together:
                     answers = self._runner.finish(fronts)
             if answers is not None:
                 yield np.concatenate(parts), answers

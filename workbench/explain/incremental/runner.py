@@ -56,6 +56,13 @@ class Runner:
         read = {source for step in program.steps[self.tail :] for source in step.inputs if source < self.tail}
         self._read_by_tail = tuple(sorted(read))
 
+    @property
+    def tail_bytes(self) -> int:
+        """Bytes that the tail takes for a position, estimated: what it reads, and its largest value three times."""
+        sizes = [value.numel() for value in self.original[self.tail :] if isinstance(value, Tensor)]
+        read = sum(self.original[number].numel() for number in self._read_by_tail)
+        return int(read + 3 * max(sizes)) * self.output.element_size()
+
     def advance(self, boxes: Boxes, whole: NDArray[np.bool_], patch: Tensor) -> Frontier:
         """Run everything before the tail where parts of the image were changed.
 
