@@ -9,6 +9,7 @@ calibrated once, on photographs that no result is reported on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,33 +66,36 @@ class Layer:
         lattice: its windows.
         surface: what the falls probably are.
         surprises: (check) float64, errors of the spot checks in the surface's deviations at the time.
+        seed: of the draws.
     """
 
     lattice: Lattice
     surface: Surface
     surprises: NDArray[np.float64]
+    seed: int
+
+    @cached_property
+    def draws(self) -> NDArray[np.float64]:
+        """(draw, window) float64: falls as they may be, the exact ones as they are."""
+        return _draw(self, np.random.default_rng(self.seed))
 
 
-def certify(layers: Sequence[Layer], weights: Sequence[float], *, seed: int) -> Certificate:
+def certify(layers: Sequence[Layer], weights: Sequence[float]) -> Certificate:
     """Predict how the map ranks against the dense one.
 
     Args:
         layers: the resolutions that the map is made of.
         weights: how they are laid over each other, from :func:`fusion_weights`.
-        seed: of the draws.
 
     Returns:
         The certificate.
     """
-    generator = np.random.default_rng(seed)
     pixels = sample_pixels(layers[0].lattice.size, PIXELS)
     spreads = [Spread(layer.lattice, "box", pixels) for layer in layers]
     expected = fuse(
         [spread.average(layer.surface.mean) for spread, layer in zip(spreads, layers, strict=True)], weights
     )
-    drawn = fuse(
-        [spread.average(_draw(layer, generator)) for spread, layer in zip(spreads, layers, strict=True)], weights
-    )
+    drawn = fuse([spread.average(layer.draws) for spread, layer in zip(spreads, layers, strict=True)], weights)
     correlations = stats.spearman(expected.reshape(1, -1), drawn.reshape(DRAWS, -1))
     correlations = correlations[np.isfinite(correlations)]
     if not len(correlations):
@@ -111,7 +115,6 @@ def _typical(errors: NDArray[np.float64]) -> float:
 
 
 def _draw(layer: Layer, generator: np.random.Generator) -> NDArray[np.float64]:
-    """(draw, window) float64: falls as they may be, the measured ones as they are."""
     surface = layer.surface
     count = len(layer.lattice)
     open_windows = np.setdiff1d(np.arange(count), surface.certain)

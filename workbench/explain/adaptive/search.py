@@ -27,7 +27,8 @@ LOOSENESS = (0.15, 0.3)  # of near-exact measurements that are tried; changes be
 PILOT = 8  # windows on which they are tried
 PILOT_SHARE = 0.3  # of what is left, at most, for trying
 CHECKS = 12  # spot checks a resolution, drawn at random
-STEP = 32  # windows measured between two looks at the surface
+STEP = 32  # windows measured between two looks at the surface, at least
+STEPS = 16  # looks that measuring every window would take, at most
 MARGIN = 1.2  # no window costs more than so many times the average exact one
 SPARSE = 0.02  # loss of rank correlation where each window had to stand for one more, about
 
@@ -116,6 +117,8 @@ class Resolution:
         error: their variance on the compressed scale.
         surprises: errors of the spot checks, in the surface's deviations.
         surface: the newest surface.
+        layer: what is shown of it.
+        seed: of the certificate's draws.
     """
 
     lattice: Lattice
@@ -125,18 +128,21 @@ class Resolution:
     error: float = 0.0
     surprises: list[float] = field(default_factory=list)
     surface: Surface | None = None
+    layer: Layer | None = None
+    seed: int = 0
 
     @staticmethod
-    def of(lattice: Lattice) -> Resolution:
+    def of(lattice: Lattice, seed: int) -> Resolution:
         """Nothing known yet.
 
         Args:
             lattice: the windows.
+            seed: of the certificate's draws.
 
         Returns:
             The resolution.
         """
-        return Resolution(lattice, np.full(len(lattice), np.nan), np.zeros(len(lattice), bool))
+        return Resolution(lattice, np.full(len(lattice), np.nan), np.zeros(len(lattice), bool), seed=seed)
 
     @property
     def known(self) -> NDArray[np.int64]:
@@ -169,6 +175,7 @@ class Resolution:
         places = self.lattice.corners / np.asarray(self.lattice.stride, dtype=np.float64)
         known = self.known
         self.surface = fit(places, known, self.falls[known], exact=self.exact[known], error=self.error)
+        self.layer = Layer(self.lattice, self.surface, np.asarray(self.surprises), self.seed)
         return self.surface
 
 
@@ -211,7 +218,7 @@ def search(evaluator: Evaluator, lattices: tuple[Lattice, ...], limits: Limits, 
     """
     account = Account(limits, spent=evaluator.overhead)
     generator = np.random.default_rng(seed)
-    resolutions = [Resolution.of(lattice) for lattice in lattices]
+    resolutions = [Resolution.of(lattice, seed + number) for number, lattice in enumerate(lattices)]
     shares = _shares(evaluator, resolutions)
     begun: list[Resolution] = []
     ended: Reason | None = None
@@ -220,9 +227,9 @@ def search(evaluator: Evaluator, lattices: tuple[Lattice, ...], limits: Limits, 
         part = shares[number] / sum(shares[number:])
         ceiling = account.spent + part * account.left
         for reason in _improve(evaluator, resolution, account, ceiling, generator):
-            state = _state(begun, account, reason, seed, complete=len(begun) == len(lattices))
+            state = _state(begun, account, reason, complete=len(begun) == len(lattices))
             if _reached(state, limits, complete=len(begun) == len(lattices)):
-                yield _state(begun, account, "fidelity", seed, complete=True)
+                yield _state(begun, account, "fidelity", complete=True)
                 return
             ended = reason
             if reason in ("stop", "time"):
@@ -232,7 +239,7 @@ def search(evaluator: Evaluator, lattices: tuple[Lattice, ...], limits: Limits, 
         if ended in ("stop", "time"):
             break
     exact = all(resolution.exact.all() for resolution in resolutions)
-    yield _state(begun, account, "exact" if exact else ended or "budget", seed, complete=len(begun) == len(lattices))
+    yield _state(begun, account, "exact" if exact else ended or "budget", complete=len(begun) == len(lattices))
 
 
 def _shares(evaluator: Evaluator, resolutions: list[Resolution]) -> list[float]:
@@ -340,6 +347,7 @@ def _refine(
     surface = resolution.surface or resolution.refit()
     price = evaluator.exact_cost(resolution.windows(resolution.known)) / len(resolution.known)
     near = resolution.looseness
+    step = max(STEP, len(resolution.lattice) // STEPS)
     while len(resolution.unknown):
         checks = np.zeros(0, np.int64)
         if len(resolution.surprises) < CHECKS:
@@ -349,7 +357,7 @@ def _refine(
             measured = account.pay(evaluator.exact(resolution.windows(checks))) if len(checks) else np.zeros(0)
             resolution.surprises += _surprises(surface, checks, measured)
             resolution.falls[checks], resolution.exact[checks] = measured, True
-        room = STEP if not np.isfinite(ceiling) else min(STEP, int((ceiling - account.spent) / (MARGIN * price)))
+        room = step if not np.isfinite(ceiling) else min(step, int((ceiling - account.spent) / (MARGIN * price)))
         chosen = least_certain(surface, room, exclude=checks)
         if near is None:
             chosen = _within(evaluator, resolution, account, ceiling, chosen)
@@ -427,16 +435,13 @@ def _reached(state: State, limits: Limits, *, complete: bool) -> bool:
     return complete and enough and state.certificate.checks >= CHECKS
 
 
-def _state(begun: list[Resolution], account: Account, reason: Reason | None, seed: int, *, complete: bool) -> State:
-    layers = tuple(
-        Layer(resolution.lattice, resolution.surface or resolution.refit(), np.asarray(resolution.surprises))
-        for resolution in begun
-    )
+def _state(begun: list[Resolution], account: Account, reason: Reason | None, *, complete: bool) -> State:
+    layers = tuple(resolution.layer for resolution in begun if resolution.layer is not None)
     weights = fusion_weights([Spread(layer.lattice).average(layer.surface.mean) for layer in layers])
     if complete and all(resolution.exact.all() for resolution in begun):
         certificate = EXACT
     else:
-        certificate = certify(layers, weights, seed=seed) if complete else UNKNOWN
+        certificate = certify(layers, weights) if complete else UNKNOWN
     return State(
         layers, weights, certificate, account.spent, reason, tuple(resolution.looseness for resolution in begun)
     )
