@@ -15,7 +15,7 @@
 # - *tell* what was measured in a map from what was estimated, and *read* the certificate that says how far to trust it,
 # - *judge* a race of methods by what they are compared with.
 #
-# **Measured budget.** 16 s of processor time and 1124 MB, on one thread, without a graphics card and without a
+# **Measured budget.** 23 s and 1112 MB on one thread of two processor cores, without a graphics card and without a
 # network connection.
 #
 # **Prerequisites.** [00_start](00_start.ipynb), or you know what an occlusion map is. Kernel, stride and padding of a
