@@ -1,14 +1,14 @@
 """The strongest dense form: every window a forward pass, and each pass as fast as plain torch makes it.
 
 Batch norms folded, activations fused where the processor's library can, maps feature last, weights laid out once, and
-the batch and the form chosen by measuring them on the work itself. It is what the incremental engine is compared
-with, and what it falls back to.
+the batch and the form chosen by measuring. It is what the incremental engine falls back to.
 """
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -24,18 +24,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BATCHES = (4, 8, 16, 32)
+BATCHES = (4, 16, 32)
+USUAL = 16
 MEMORY_LIMIT = 1024 * 2**20
+# Measuring pays from so many windows on.
+MANY = 400
+
+Choice = tuple[str, int]
+_chosen: WeakKeyDictionary[nn.Module, dict[Any, Choice]] = WeakKeyDictionary()
 
 
 class FastDense:
     """Forward passes of one network over occluded images of one shape.
 
+    The form and the batch are measured once a network and shape, before the work and not on it, and remembered: answers
+    of other batches differ in the last bits, and the same question should get the same answer.
+
     Args:
         module: the network, in evaluation mode; gives (image, category).
         example: (1, channel, y, x) float, an input.
         memory_limit: bytes that a batch may take, estimated.
-        traced: whether to try the traced form, too.
+        traced: whether to use the traced form, too.
 
     Raises:
         NotDeterministicError: the network is in training mode.
@@ -49,6 +58,7 @@ class FastDense:
             raise DtypeError(f"example is {type(example).__name__}; expected a floating torch tensor.")
         if example.ndim != 4 or len(example) != 1:
             raise ShapeError(f"example has shape {tuple(example.shape)}; expected (1, channel, y, x).")
+        self._example = example
         self._forms: dict[str, Callable[[Tensor], Any]] = {"module": module}
         largest = example.numel()
         if traced:
@@ -59,19 +69,46 @@ class FastDense:
             else:
                 self._forms["traced"] = lambda inputs: run_whole(program, inputs)
                 largest = max(int(np.prod(step.shape)) for step in program.steps if step.shape)
-        most = max(1, memory_limit // (6 * largest * example.element_size()))
-        self._open = [(form, min(batch, most)) for batch in BATCHES for form in self._forms]
-        self.seconds: dict[tuple[str, int], float] = {}
+        self._most = max(1, memory_limit // (6 * largest * example.element_size()))
+        self._memory = _chosen.setdefault(getattr(module, "module", module), {})
+        self._key = (tuple(example.shape), example.dtype, example.device, torch.get_num_threads(), self._most, traced)
+        self.seconds_each: float | None = None
 
-    @property
-    def best(self) -> tuple[str, int]:
-        """The fastest form and batch so far."""
-        return min(self.seconds, key=self.seconds.__getitem__) if self.seconds else self._open[0]
+    def choose(self, windows: int) -> Choice:
+        """The form and the batch for some number of windows, measured where that pays.
 
-    @property
-    def seconds_each(self) -> float | None:
-        """Seconds for one image in the fastest form; None before anything was measured."""
-        return min(self.seconds.values(), default=None)
+        Args:
+            windows: how many.
+
+        Returns:
+            ``"module"`` or ``"traced"``, and the images a pass.
+        """
+        if self._key in self._memory:
+            return self._memory[self._key]
+        usual = "traced" if "traced" in self._forms else "module"
+        if windows < MANY:
+            return usual, min(USUAL, self._most)
+        seconds = {
+            (form, batch): self._time(form, batch)
+            for form in self._forms
+            for batch in dict.fromkeys(min(batch, self._most) for batch in BATCHES)
+        }
+        self._memory[self._key] = min(seconds, key=seconds.__getitem__)
+        return self._memory[self._key]
+
+    def _time(self, form: str, batch: int) -> float:
+        inputs = self._example.expand(batch, *self._example.shape[1:]).contiguous(memory_format=torch.channels_last)
+        self._run(form, inputs[:1])
+        began = time.perf_counter()
+        self._run(form, inputs)
+        return (time.perf_counter() - began) / batch
+
+    def _run(self, form: str, inputs: Tensor) -> Tensor:
+        with torch.inference_mode():
+            answers: Tensor = self._forms[form](inputs)
+            if answers.is_cuda:
+                torch.cuda.synchronize(answers.device)
+        return answers
 
     def answers(
         self, image: Tensor, fill: Tensor, windows: NDArray[np.int64]
@@ -86,30 +123,15 @@ class FastDense:
         Yields:
             (window) int64, which windows, and (window, category), the answers.
         """
-        start = 0
-        while start < len(windows):
-            form, batch = self._open.pop(0) if self._open else self.best
+        form, batch = self.choose(len(windows))
+        for start in range(0, len(windows), batch):
             chosen = np.arange(start, min(start + batch, len(windows)))
-            with torch.inference_mode():
-                inputs = hide(image, fill, windows[chosen])
-                began = time.perf_counter()
-                answers = self._forms[form](inputs)
-                if answers.is_cuda:
-                    torch.cuda.synchronize(answers.device)
-            if len(chosen) == batch:
-                took = (time.perf_counter() - began) / batch
-                self.seconds[form, batch] = min(took, self.seconds.get((form, batch), took))
-                self._drop_hopeless()
+            inputs = hide(image, fill, windows[chosen])
+            began = time.perf_counter()
+            answers = self._run(form, inputs)
+            took = (time.perf_counter() - began) / len(chosen)
+            self.seconds_each = took if self.seconds_each is None else min(took, self.seconds_each)
             yield chosen, answers
-            start += len(chosen)
-
-    def _drop_hopeless(self) -> None:
-        """Do not try larger batches of a form that is far behind at small ones."""
-        best = min(self.seconds.values())
-        for form in self._forms:
-            measured = [seconds for (name, _), seconds in self.seconds.items() if name == form]
-            if len(measured) >= 2 and min(measured) > 1.3 * best:
-                self._open = [(name, batch) for name, batch in self._open if name != form]
 
 
 def hide(image: Tensor, fill: Tensor, windows: NDArray[np.int64]) -> Tensor:

@@ -395,7 +395,15 @@ class TestFastDense:
             found[torch.from_numpy(chosen)] = answers
         torch.testing.assert_close(found, expected)
         assert dense.seconds_each is not None
-        assert dense.best in dense.seconds
+        assert dense.seconds_each > 0
+
+    def test_what_was_measured_is_remembered(self, images: Tensor) -> None:
+        module = model_of().module
+        form, batch = FastDense(module, images[:1]).choose(1000)
+        assert form in ("module", "traced")
+        assert FastDense(module, images[:1]).choose(10) == (form, batch)
+        assert FastDense(module, images[:1], memory_limit=1).choose(1000)[1] == 1
+        assert FastDense(module, images[:1], traced=False).choose(10) == ("module", 16)
 
     def test_hiding_leaves_the_image_alone(self, images: Tensor) -> None:
         before = images[0].clone()

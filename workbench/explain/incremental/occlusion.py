@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 Engine = Literal["auto", "incremental", "dense"]
 TRIM = 0.01
 CHECKED = 16  # positions of an image whose trimming error is measured
+TRIED = 32  # dense passes that are tried where the plan is not sure
+# What was found to be faster stays so for a network, so that the same question gets the same answer to the last bit.
+_faster_before: WeakKeyDictionary[nn.Module, dict[Any, bool]] = WeakKeyDictionary()
 
 
 class Answers(nn.Module):
@@ -284,13 +289,21 @@ class _Work:
         left = np.ones(len(self.windows), bool)
         fill = self.hidden[image]
         undecided = self.choice == "auto" and not self.plan.clear
-        began = time.perf_counter()
-        for chosen, answers in engine.batches(self.windows, fill, trim=self.trim, plan=self.plan):
-            yield chosen, self._fall(image, answers)
+        batches = engine.batches(self.windows, fill, trim=self.trim, plan=self.plan)
+        for number in itertools.count():
+            began = time.perf_counter()
+            found = next(batches, None)
+            if found is None:
+                break
+            took = time.perf_counter() - began
+            chosen, answers = found
+            fresh = left[chosen]  # batches of one size overlap where the positions do not fill them
+            yield chosen[fresh], self._fall(image, answers)[fresh]
             left[chosen] = False
-            if undecided and left.any():
+            # the first batch is slow whatever the network, so the second one is compared
+            if undecided and number == 1 and left.any():
                 undecided = False
-                if not self._faster(image, (time.perf_counter() - began) / len(chosen)):
+                if not self._faster(image, took / len(chosen)):
                     yield from self._by_forward_passes(image, np.flatnonzero(left))
                     return
         if self.trim is not None:
@@ -319,16 +332,18 @@ class _Work:
         return engine
 
     def _faster(self, image: int, seconds_each: float) -> bool:
-        """Try some dense passes, and settle which engine to use from here on."""
-        windows = self.windows[:: max(1, len(self.windows) // 24)][:24]
-        dense = self._passes(image)
-        for _ in dense.answers(self.question.inputs[image], self.hidden[image], windows):
-            pass
-        if dense.seconds_each is not None and dense.seconds_each < seconds_each:
-            self.choice, self.reason = "dense", "measured to be faster than the incremental way"
-            return False
-        self.choice = "incremental"
-        return True
+        """Settle which engine to use from here on, by some dense passes; once a network and lattice."""
+        known = _faster_before.setdefault(self.question.model.module, {})
+        key = (self.question.size, self.windows.tobytes(), str(self.question.inputs.device), torch.get_num_threads())
+        if key not in known:
+            windows = self.windows[:: max(1, len(self.windows) // TRIED)][:TRIED]
+            dense = self._passes(image)
+            for _ in dense.answers(self.question.inputs[image], self.hidden[image], windows):
+                pass
+            known[key] = dense.seconds_each is None or dense.seconds_each > seconds_each
+        self.choice = "incremental" if known[key] else "dense"
+        self.reason = "" if known[key] else "measured to be faster than the incremental way"
+        return known[key]
 
     def _passes(self, image: int) -> FastDense:
         if self._dense is None:
