@@ -19,6 +19,7 @@ from workbench.explain.incremental.kernels.gather import Base
 from workbench.explain.incremental.plan import IncrementalPlan, plan_program
 from workbench.explain.incremental.runner import Frontier, Runner
 from workbench.explain.incremental.trace import refuse_training, trace_program
+from workbench.explain.incremental.translate import UntraceableError
 from workbench.explain.incremental.trimming import advance_trimmed
 from workbench.models.state import hash_state
 
@@ -127,8 +128,6 @@ class IncrementalEngine:
         close = {torch.float64: 1e-9, torch.float32: 1e-3}.get(image.dtype, 0.1)
         scale = float(first.abs().max()) + 1e-12
         if first.shape != self.output.shape or float((first - self.output).abs().max()) > close * scale:
-            from workbench.explain.incremental.translate import UntraceableError
-
             raise UntraceableError("the traced network does not give what the network itself gives")
 
     @property
