@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ class Results:
     def __init__(self, name: str, folder: Path = FOLDER) -> None:
         self.path = folder / f"occlusion_{name}.jsonl"
         self.rows: list[dict[str, Any]] = []
+        code()  # what runs is what was there at the start, whatever is edited meanwhile
         if self.path.is_file():
             self.rows = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
@@ -51,8 +53,9 @@ class Results:
         return row
 
 
+@cache
 def code() -> str:
-    """A short hash of the code of fast occlusion, as it is when something is measured."""
+    """A short hash of the code of fast occlusion, as it is when measuring begins."""
     found = hashlib.sha256()
     for folder in ("adaptive", "incremental"):
         for path in sorted((ROOT / "workbench" / "explain" / folder).rglob("*.py")):
