@@ -187,7 +187,14 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
         self.lay_out()
 
     def make_state(self, method: str) -> ExplanationState:
-        """The state to begin with."""
+        """The state to begin with.
+
+        Args:
+            method: registered name of the method to begin with.
+
+        Returns:
+            The state.
+        """
         return ExplanationState(models=self.models, images=lambda: self._count, method=method)
 
     def lay_out(self) -> None:
@@ -237,7 +244,14 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
         return self.gather(request, maps, subject)
 
     def subject(self, request: ExplanationRequest) -> Subject:
-        """The image of a request, its model and its category; a network whose weights changed is asked anew."""
+        """The image of a request, its model and its category; a network whose weights changed is asked anew.
+
+        Args:
+            request: what was asked.
+
+        Returns:
+            The subject.
+        """
         model = self.models[request.model]
         key = (request.model, model.weights_hash, request.image)
 
@@ -254,13 +268,36 @@ class ExplanationPanel(Panel[ExplanationState, ExplanationRequest]):
     def explain(
         self, subject: Subject, call: Call, told: Callable[[Progress], None], stop: Callable[[], bool]
     ) -> xr.DataArray:
-        """The map (y, x) of one call, from what is known where it was asked before."""
+        """The map (y, x) of one call, from what is known where it was asked before.
+
+        Args:
+            subject: the model and the image, prepared.
+            call: the method and its parameters.
+            told: takes the progress.
+            stop: answers True to stop.
+
+        Returns:
+            DataArray (y, x) float32, see :func:`workbench.explain.result.heatmaps`.
+
+        Raises:
+            Interrupted: ``stop`` answered True.
+        """
         return self._heatmaps.get((subject.key, subject.index, call), lambda: explain_one(subject, call, told, stop))
 
     def gather(
         self, request: ExplanationRequest, maps: Sequence[xr.DataArray], subject: Subject, *, final: bool = True
     ) -> xr.Dataset:
-        """Everything that is known of a request, as one result."""
+        """Everything that is known of a request, as one result.
+
+        Args:
+            request: what was asked.
+            maps: (y, x) one a method.
+            subject: the model and the image, prepared.
+            final: whether all maps are complete.
+
+        Returns:
+            Dataset (explainer, y, x).
+        """
         return gather(request, maps, subject, final=final)
 
     def draw(self, result: xr.Dataset) -> Picture:

@@ -209,6 +209,12 @@ class IncrementalEngine:
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """As :meth:`scores`, a batch at a time.
 
+        Args:
+            windows: (window, 4) int64: first row, first column, rows, columns.
+            fill: (channel, y, x) float, what the windows show.
+            trim: None for exact answers, otherwise see :meth:`scores`.
+            plan: of the same windows, where there is one.
+
         Yields:
             (window) int64, which windows, and (window, category), their answers.
         """
