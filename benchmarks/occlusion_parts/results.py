@@ -95,10 +95,12 @@ def machine(rows: Iterable[dict[str, Any]]) -> str:
     if not rows:
         return "Nothing is measured yet."
     loads, states = [row["load"] for row in rows], {row["code"] for row in rows}
+    present = sum(row["code"] == code() for row in rows)
     states_text = "one state" if len(states) == 1 else f"{len(states)} states"
     return (
         f"Measured on {rows[-1]['cores']} cores ({platform.machine()}), torch {torch.__version__}, with a load average "
-        f"of {min(loads):.1f} to {max(loads):.1f} from other work; {states_text} of the code of fast occlusion."
+        f"of {min(loads):.1f} to {max(loads):.1f} from other work; {states_text} of the code of fast occlusion, "
+        f"{present} of {len(rows)} rows with the present one."
     )
 
 

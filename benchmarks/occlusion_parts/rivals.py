@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from skimage.transform import resize
 
-from occlusion_parts.results import Deadline, Results, machine, timed
+from occlusion_parts.results import Deadline, Results, code, machine, timed
 from occlusion_parts.subjects import untrained
 from workbench import data, models
 from workbench.errors import MissingFileError
@@ -220,6 +220,9 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
         for name, (published, budget) in stated.items():
             ratios = [by[network, name]["processor"] / by[network, ours]["processor"] for network in networks]
             yield _ratio(f"{name}, {budget}", published, ratios)
+        yield ""
+    if any(row["code"] != code() for row in rows if row["method"] in (OURS, FRUGAL)):
+        yield "Ours was timed before its code was last changed: these ratios are of that earlier state."
         yield ""
     yield "Processor seconds an image. In brackets: of ours, seconds by the clock; of rivals, seconds an evaluation."
     yield ""
