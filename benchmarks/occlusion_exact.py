@@ -16,6 +16,7 @@ passes is shown by tests/oracle/test_incremental_exact.py.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import sys
@@ -176,7 +177,8 @@ def report(arguments: argparse.Namespace) -> Iterator[str]:
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     yield (
         f"{arguments.size} px, patch {arguments.patch}, stride {arguments.stride}: {count} positions. {machine}, "
-        f"{arguments.threads} thread(s), torch {torch.__version__}, {arguments.repeats} pairs.\n"
+        f"{arguments.threads} thread(s), torch {torch.__version__}, {arguments.repeats} pairs, load average "
+        f"{os.getloadavg()[0]:.1f} when it began.\n"
     )
     yield HEADER
     for name in arguments.models.split(","):
