@@ -214,19 +214,18 @@ def _kept(result: xr.Dataset, least_confidence: float, per_category: int, level:
     sizes = confident["member"].values.sum(axis=1)
     # of equals the shorter rule, which is the more general, comes first
     order = np.lexsort((sizes, -value, confident["category_index"].values))
-    kept: list[int] = []
-    counts: dict[int, int] = {}
     member, of = confident["member"].values, confident["category_index"].values
     confidence = confident["confidence"].values
+    kept: dict[int, list[int]] = {}
     for row in order:
-        category = int(of[row])
-        same = np.flatnonzero((of == category) & (sizes < sizes[row]) & (confidence >= confidence[row]))
-        redundant = bool((~(member[same] & ~member[row]).any(axis=1)).any())
-        if redundant or counts.get(category, 0) >= per_category:
+        rivals = kept.setdefault(int(of[row]), [])
+        if len(rivals) >= per_category:
             continue
-        counts[category] = counts.get(category, 0) + 1
-        kept.append(int(row))
-    chosen = confident.isel({RULE: kept})
+        # a more general rule of at least this confidence has at least this support: it came earlier
+        as_sure = [rival for rival in rivals if confidence[rival] >= confidence[row]]
+        if not any((member[rival] <= member[row]).all() for rival in as_sure):
+            rivals.append(int(row))
+    chosen = confident.isel({RULE: [row for rows in kept.values() for row in rows]})
     chosen["significant"] = chosen["adjusted"] <= level
     chosen["shared"] = (RULE, (chosen["distribution"].values <= SHARED_BELOW).all(axis=1))
     return chosen

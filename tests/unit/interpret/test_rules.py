@@ -69,6 +69,16 @@ def test_a_longer_rule_must_be_better_than_what_it_contains(pairs, explained):
                 assert float(result["confidence"][row]) > float(result["confidence"][other])
 
 
+def test_redundant_rules_are_those_that_a_look_at_all_finds(pairs, explained):
+    options = {**OPTIONS, "top_units": 8, "most_patches": 2}
+    everything = interpret.rules(pairs, explained, labels="true", longest=4, per_category=10_000, **options)
+    few = interpret.rules(pairs, explained, labels="true", longest=4, per_category=3, **options)
+    for category in range(3):
+        rows = np.flatnonzero(everything["category_index"].values == category)[:3]
+        mine = np.flatnonzero(few["category_index"].values == category)
+        np.testing.assert_array_equal(everything["member"].values[rows], few["member"].values[mine])
+
+
 def test_units_that_never_fire_together_give_no_rule(planted, explained):
     maps = planted.store.maps["activation"].copy()
     maps[:, 1:] = 0
