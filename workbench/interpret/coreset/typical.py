@@ -99,7 +99,7 @@ def herding(features: NDArray[np.float32], count: int, *, generator: np.random.G
 
 
 @selectors.register(
-    title="Kernel herding on pooled means and maxima (ours)",
+    title="Kernel herding on pooled means and maxima",
     source=("chen2010",),
     access="activations",
     returns="indices",
