@@ -2,8 +2,7 @@
 
 A window changes few pixels of a layer much and many a little. After each step only the box of considerable changes is
 followed on; what the rest does to the score is added to first order, by the gradient of the score at the untouched
-image. Without that addition the same boxes lose a quarter of the rank correlation. Ours; the box that shrinks is the
-approximate inference of [nakandala2019].
+image. That addition is ours; the box that shrinks is the approximate inference of [nakandala2019].
 """
 
 from __future__ import annotations
