@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,6 +38,45 @@ def trace_program(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()
         NotDeterministicError: a part of the network is in training mode.
         UntraceableError: the control flow depends on data, or the network does something that tracing cannot follow.
     """
+    trace = trace_plainly(module)
+    try:
+        with torch.no_grad():
+            recorder = _Recorder(trace.graph_module)
+            recorder.run(inputs)
+            outputs = {name: calls[-1] for name, calls in trace.calls.items()}
+            program = Translator(trace.graph_module, recorder.values, outputs).program(inputs)
+    except _FAILURES as error:
+        # whoever asked falls back to dense and says so
+        raise _untraceable(error) from error
+    return fold(program, keep=frozenset(keep))
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A network as a graph of operations none of which works in place.
+
+    Attributes:
+        graph_module: the graph, around a copy of the network that shares its weights.
+        calls: name of a module to the nodes that are its outputs, one a call.
+    """
+
+    graph_module: fx.GraphModule
+    calls: Mapping[str, Sequence[fx.Node]]
+
+
+def trace_plainly(module: nn.Module) -> Trace:
+    """Trace a network symbolically, as it is, with in-place operations turned into plain ones.
+
+    Args:
+        module: the network, in evaluation mode; it is not changed.
+
+    Returns:
+        The trace.
+
+    Raises:
+        NotDeterministicError: a part of the network is in training mode.
+        UntraceableError: the control flow depends on data.
+    """
     refuse_training(module)
     private = _copy_sharing_weights(module)
     in_place = {name for name, part in private.named_modules() if getattr(part, "inplace", False) is True}
@@ -47,16 +87,17 @@ def trace_program(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()
         tracer = _Tracer()
         graph_module = fx.GraphModule(private, tracer.trace(private))
         _undo_in_place(graph_module.graph, in_place)
-        with torch.no_grad():
-            recorder = _Recorder(graph_module)
-            recorder.run(inputs)
-            program = Translator(graph_module, recorder.values, tracer.outputs).program(inputs)
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
-        # each of these is how a kind of untraceable network shows itself; whoever asked falls back to dense and says so
-        raise UntraceableError(
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-        ) from error
-    return fold(program, keep=frozenset(keep))
+    except _FAILURES as error:
+        raise _untraceable(error) from error
+    return Trace(graph_module, tracer.calls)
+
+
+# each of these is how a kind of untraceable network shows itself
+_FAILURES = (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError)
+
+
+def _untraceable(error: BaseException) -> UntraceableError:
+    return UntraceableError(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
 
 
 def refuse_training(module: nn.Module) -> None:
@@ -81,12 +122,12 @@ class _Tracer(fx.Tracer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outputs: dict[str, fx.Node] = {}
+        self.calls: dict[str, list[fx.Node]] = {}
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = super().call_module(m, forward, args, kwargs)
         if isinstance(result, fx.Proxy):
-            self.outputs[self.path_of_module(m)] = result.node
+            self.calls.setdefault(self.path_of_module(m), []).append(result.node)
         return result
 
 
