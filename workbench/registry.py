@@ -33,6 +33,7 @@ class Card:
         feedback: ``"map"``, ``"units"``, ``"exemplars"``, ``"text"``, ``"graph"`` or ``"number"``.
         cost: the evaluations of the model at the default parameters, in words.
         note: what a reader must know before trusting it (origin, patents, limits).
+        better: of a metric, ``"higher"`` or ``"lower"``: which scores are the better ones.
         parameters: panel controls: parameter name to ``(kind, default, low, high)`` or ``(kind, default, choices)``.
     """
 
@@ -48,6 +49,7 @@ class Card:
     feedback: str = "map"
     cost: str = ""
     note: str = ""
+    better: Literal["higher", "lower"] = "higher"
     parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
