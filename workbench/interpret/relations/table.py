@@ -50,8 +50,9 @@ class Edge:
         target_layer: layer of the target.
         target_unit: index of the target within its layer.
         kind: how it was found: ``"association"``, ``"spatial"``, ``"causal"`` or ``"concept"``.
-        relation: the word: ``"together"``; ``"left of"``, ``"above"`` ... (where the target lies, seen from the
-            source); ``"excites"``, ``"inhibits"``; ``"and"``, ``"or"``, ``"and-not"`` with a partner.
+        relation: the word, read as "source, relation, target": ``"together"``; ``"left of"``, ``"right of"``,
+            ``"above"``, ``"below"``, ``"inside"``, ``"around"``, ``"overlapping"``; ``"excites"``, ``"inhibits"``;
+            ``"and"``, ``"or"``, ``"and-not"`` with a partner.
         effect: how strong, in the unit that the graph's attributes give for the kind; NaN where not tested.
         low: lower end of the 95 % interval of the effect; NaN where unknown.
         high: its upper end.
