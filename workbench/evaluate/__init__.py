@@ -1,5 +1,9 @@
 """How good is an explanation or an interpretation."""
 
+from workbench.evaluate.complexity import effective_complexity, entropy, sparseness
+from workbench.evaluate.faithfulness import comprehensiveness, deletion, insertion, pixel_flipping, sufficiency
+from workbench.evaluate.imputation import impute
+from workbench.evaluate.infidelity import infidelity
 from workbench.evaluate.localisation import (
     box_iou,
     energy_pointing_game,
@@ -9,21 +13,47 @@ from workbench.evaluate.localisation import (
     relevance_mass,
     relevance_rank,
 )
+from workbench.evaluate.memorising import train_on_random_labels
 from workbench.evaluate.regions import boxes_to_masks, masks_on_grid
 from workbench.evaluate.registry import metrics
+from workbench.evaluate.removal import random_maps
+from workbench.evaluate.road import road
+from workbench.evaluate.robustness import local_lipschitz, max_sensitivity
+from workbench.evaluate.sanity import label_randomisation, model_randomisation
+from workbench.evaluate.sensitivity import sensitivity_n
+from workbench.evaluate.similarity import map_similarity
 from workbench.evaluate.tuning import cross_tuned, tune_threshold
 
 __all__ = [
     "box_iou",
     "boxes_to_masks",
+    "comprehensiveness",
     "cross_tuned",
+    "deletion",
+    "effective_complexity",
     "energy_pointing_game",
+    "entropy",
+    "impute",
+    "infidelity",
+    "insertion",
+    "label_randomisation",
+    "local_lipschitz",
+    "map_similarity",
     "mask_average_precision",
     "mask_iou",
     "masks_on_grid",
+    "max_sensitivity",
     "metrics",
+    "model_randomisation",
+    "pixel_flipping",
     "pointing_game",
+    "random_maps",
     "relevance_mass",
     "relevance_rank",
+    "road",
+    "sensitivity_n",
+    "sparseness",
+    "sufficiency",
+    "train_on_random_labels",
     "tune_threshold",
 ]
