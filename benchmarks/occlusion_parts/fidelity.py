@@ -19,7 +19,6 @@ from workbench.explain import hierarchical_occlusion, hipe, multi_resolution_occ
 from workbench.explain.adaptive import certificate as constants
 from workbench.explain.baselines import baseline_images
 from workbench.explain.incremental import IncrementalEngine, network_of
-from workbench.explain.incremental.occlusion import boxes_of
 from workbench.explain.lattice import Lattice, lattice
 from workbench.explain.score import Question, ask, score_of
 
@@ -67,7 +66,7 @@ def dense(network: str, source: Any, known: NDArray[np.float64] | None = None) -
     model = pretrained(network)
     question = ask(model, source)
     windows = lattice(question.size, PATCH, STRIDE)
-    boxes = boxes_of(windows)
+    boxes = windows.boxes
     hidden = baseline_images(FILL, question.inputs, model=model, seed=0)[0]
 
     def measure() -> tuple[IncrementalEngine, NDArray[np.float64]]:
@@ -127,7 +126,7 @@ def finest_grid(
 
 
 def measure_lattices(results: Results, key: dict[str, str], subject: Dense) -> None:
-    boxes = boxes_of(subject.windows)
+    boxes = subject.windows.boxes
     prices: dict[str, Callable[[NDArray[Any]], float]] = {
         LATTICE_INSIDE: lambda chosen: subject.engine.cost(boxes[chosen]) + OVERHEAD,
         LATTICE_PLAIN: lambda chosen: len(chosen) + 1.0,

@@ -21,7 +21,6 @@ from workbench.explain import extremal_perturbation, lime, meaningful_perturbati
 from workbench.explain.baselines import baseline_images
 from workbench.explain.fast_dense import FastDense
 from workbench.explain.incremental import network_of
-from workbench.explain.incremental.occlusion import boxes_of
 from workbench.explain.lattice import lattice
 
 NETWORKS = ("densenet121", "inception_v3", "mobilenet_v2", "resnet50", "inception_resnet_v2")
@@ -181,13 +180,15 @@ def best_batch(model: models.ImageModel, image: torch.Tensor) -> int:
 
 def _occlusion(model: models.ImageModel, image: torch.Tensor) -> dict[str, Any]:
     """Dense occlusion in its strongest batched form: seconds a window times windows."""
-    windows = boxes_of(lattice(tuple(image.shape[2:]), 16, 2))
+    windows = lattice(tuple(image.shape[2:]), 16, 2).boxes
     fill = baseline_images("zero", image, model=model, seed=0)[0]
     dense = FastDense(network_of(model), image)
     some = windows[np.linspace(0, len(windows) - 1, 128).astype(int)]
-    for _ in dense.answers(image[0], fill, some):
+    for _ in dense.answers(image[0], fill, some, of=len(windows)):
         pass  # every form and batch is tried
-    runs = [timed(lambda: list(dense.answers(image[0], fill, some[:WINDOWS])))[1] for _ in range(ROUNDS)]
+    runs = [
+        timed(lambda: list(dense.answers(image[0], fill, some[:WINDOWS], of=len(windows))))[1] for _ in range(ROUNDS)
+    ]
     each = min(run.processor for run in runs) / WINDOWS
     return {"method": OCCLUSION, "processor": each * len(windows), "each": each, "count": len(windows)}
 

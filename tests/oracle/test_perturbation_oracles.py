@@ -11,6 +11,8 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 from captum.attr import KernelShap
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from torch import nn
 
@@ -22,6 +24,7 @@ from workbench.explain.inpainting import inpaint_pictures
 from workbench.explain.meaningful_perturbation import enlargement, penalty
 from workbench.explain.random_masks import draw_masks
 from workbench.explain.regression import draw_selections
+from workbench.explain.window_fills import Harmonic, hide_windows
 from workbench.models import ImageModel, Preprocessing
 
 
@@ -344,46 +347,79 @@ def test_an_extremal_perturbation_has_its_area_and_finds_the_object() -> None:
     assert found.attrs["evaluations"] == 1600
 
 
-@pytest.mark.parametrize(("window", "tolerance"), [((3, 5, 2, 2), 0.01), ((8, 8, 8, 10), 0.02), ((0, 0, 10, 12), 0.05)])
-def test_inpainting_is_nearly_harmonic(window: tuple[int, int, int, int], tolerance: float) -> None:
-    """Against the linear system solved exactly."""
-    y, x, height, width = window
-    generator = np.random.default_rng(0)
-    rough = torch.from_numpy(generator.random((1, 2, 6, 7)))
-    picture = nn.functional.interpolate(rough, (32, 36), mode="bilinear")
-    hidden = np.zeros((32, 36), bool)
-    hidden[y : y + height, x : x + width] = True
+def solved(picture: torch.Tensor, hidden: np.ndarray) -> torch.Tensor:
+    """(channel, y, x) float64 with each hidden pixel the mean of its neighbours, by the linear system written out."""
+    height, width = hidden.shape
     number = -np.ones(hidden.shape, int)
     number[hidden] = np.arange(hidden.sum())
     system = scipy.sparse.lil_matrix((hidden.sum(), hidden.sum()))
-    right = np.zeros((hidden.sum(), 2))
+    right = np.zeros((hidden.sum(), len(picture)))
     for v, u in np.argwhere(hidden):
         around = [(v + 1, u), (v - 1, u), (v, u + 1), (v, u - 1)]
-        around = [(a, b) for a, b in around if 0 <= a < 32 and 0 <= b < 36]
+        around = [(a, b) for a, b in around if 0 <= a < height and 0 <= b < width]
         system[number[v, u], number[v, u]] = len(around)
         for a, b in around:
             if hidden[a, b]:
                 system[number[v, u], number[a, b]] = -1
             else:
-                right[number[v, u]] += picture[0, :, a, b].numpy()
-    wanted = scipy.sparse.linalg.spsolve(system.tocsr(), right)
+                right[number[v, u]] += picture[:, a, b].double().numpy()
+    filled = picture.double().clone()
+    found = scipy.sparse.linalg.spsolve(system.tocsr(), right).reshape(len(right), -1)
+    filled[:, torch.from_numpy(hidden)] = torch.from_numpy(found.T)
+    return filled
+
+
+def rectangle(window: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:
+    y, x, height, width = window
+    hidden = np.zeros(size, bool)
+    hidden[y : y + height, x : x + width] = True
+    return hidden
+
+
+@pytest.mark.parametrize(("window", "tolerance"), [((3, 5, 2, 2), 0.01), ((8, 8, 8, 10), 0.02), ((0, 0, 10, 12), 0.05)])
+def test_inpainting_is_nearly_harmonic(window: tuple[int, int, int, int], tolerance: float) -> None:
+    """Against the linear system solved exactly."""
+    rough = torch.from_numpy(np.random.default_rng(0).random((1, 2, 6, 7)))
+    picture = nn.functional.interpolate(rough, (32, 36), mode="bilinear")
+    hidden = rectangle(window, (32, 36))
+    wanted = solved(picture[0], hidden).numpy()
     filled = inpaint_pictures(picture, torch.from_numpy(hidden)[None, None])[0].numpy()
-    error = filled[:, hidden].T - wanted
+    error = (filled - wanted)[:, hidden]
     assert np.sqrt((error**2).mean()) < tolerance
     np.testing.assert_array_equal(filled[:, ~hidden], picture[0].numpy()[:, ~hidden])
 
 
+@settings(max_examples=40)
+@given(data=st.data())
+def test_rectangles_are_inpainted_exactly(data: st.DataObject) -> None:
+    """Windows inside, at each border, and across the whole image in one direction."""
+    rows, columns = data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12))
+    height, width = data.draw(st.integers(1, rows)), data.draw(st.integers(1, columns))
+    if (height, width) == (rows, columns):
+        height -= 1
+    corners = st.tuples(st.integers(0, rows - height), st.integers(0, columns - width))
+    windows = [(*corner, height, width) for corner in data.draw(st.lists(corners, min_size=1, max_size=4))]
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    picture = torch.randn(2, rows, columns, dtype=torch.float64, generator=generator)
+    found = hide_windows(picture, Harmonic(picture), np.array(windows))
+    for window, filled in zip(windows, found, strict=True):
+        wanted = solved(picture, rectangle(window, (rows, columns)))
+        torch.testing.assert_close(filled, wanted, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "incremental_occlusion"])
 @pytest.mark.parametrize("baseline", ["inpaint", "hidden_mean"])
-def test_occlusion_with_what_surrounds_the_window(model: ImageModel, inputs: torch.Tensor, baseline: str) -> None:
-    found = explain.occlusion(model, inputs, target=2, patch=4, stride=4, baseline=baseline)
+def test_occlusion_with_what_surrounds_the_window(
+    model: ImageModel, inputs: torch.Tensor, method: str, baseline: str
+) -> None:
+    own = {"engine": "incremental"} if method == "incremental_occlusion" else {}
+    found = explain.explain(method, model, inputs, target=2, patch=4, stride=4, baseline=baseline, **own)
     wanted = np.empty((16, 20))
     for y, x in itertools.product(range(0, 16, 4), range(0, 20, 4)):
         window = np.s_[y : y + 4, x : x + 4]
-        hidden = torch.zeros(1, 1, 16, 20, dtype=torch.bool)
-        hidden[(0, 0, *window)] = True
         image = inputs.clone()
         if baseline == "inpaint":
-            image = inpaint_pictures(inputs, hidden)
+            image[0] = solved(inputs[0], rectangle((y, x, 4, 4), (16, 20)))
         else:
             image[(0, slice(None), *window)] = inputs[(0, slice(None), *window)].mean((1, 2), keepdim=True)
         wanted[window] = logit(model, inputs) - logit(model, image)

@@ -10,14 +10,19 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError
-from workbench.explain.inpainting import inpaint_pictures
+from workbench.explain.inpainting import inpaint_pictures, inpaint_tiles
+from workbench.explain.window_fills import Fill, Harmonic, OwnMean, hide_windows
 from workbench.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from workbench.models import ImageModel
 
 BLUR = 10 / 224  # standard deviation of the blur as a share of the shorter side; 10 pixels of 224 in [fong2017]
-AROUND = ("inpaint", "hidden_mean")  # baselines that depend on what is hidden, so no picture of them can be made before
+# baselines that depend on what is hidden, with what fills a window by itself
+AROUND = {"inpaint": Harmonic, "hidden_mean": OwnMean}
 
 baselines = Registry("baseline")
 
@@ -117,19 +122,19 @@ def inpaint(
 ) -> torch.Tensor:
     """Hidden pixels filled smoothly from the visible ones around them, see :mod:`workbench.explain.inpainting`.
 
+    A mask that hides softly hides every pixel a little, so that there is no border to fill from: without ``hidden``,
+    each tile of the picture is filled from around itself, see :func:`inpaint_tiles`.
+
     Args:
         inputs: (input, channel, y, x) float, normalised.
         model: not used.
         seed: not used.
-        hidden: (input, 1, y, x) bool, True where the image is hidden.
+        hidden: (input, 1, y, x) bool, True where the image is hidden; None for methods whose masks are soft.
 
     Returns:
         (input, channel, y, x), of the same dtype and on the same device.
-
-    Raises:
-        InputError: ``hidden`` is not given, or hides all of an image.
     """
-    return inpaint_pictures(inputs, _needed("inpaint", hidden))
+    return inpaint_tiles(inputs) if hidden is None else inpaint_pictures(inputs, hidden)
 
 
 @baselines.register(
@@ -154,19 +159,15 @@ def hidden_mean(
     Raises:
         InputError: ``hidden`` is not given.
     """
-    inside = _needed("hidden_mean", hidden)
+    if hidden is None:
+        raise InputError(
+            "baseline 'hidden_mean' depends on what is hidden, so there is no one picture of it. Use it with methods "
+            "that hide whole pixels (occlusion, hierarchical_occlusion, hipe, lime), or take 'blur' or 'inpaint' here."
+        )
+    inside = hidden
     wide = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
     count = inside.sum(dim=(2, 3), keepdim=True).clamp(min=1)
     return ((wide * inside).sum(dim=(2, 3), keepdim=True) / count).to(inputs.dtype).expand_as(inputs)
-
-
-def _needed(name: str, hidden: torch.Tensor | None) -> torch.Tensor:
-    if hidden is None:
-        raise InputError(
-            f"baseline {name!r} depends on what is hidden, so there is no one picture of it. Use it with methods that "
-            "hide whole pixels (occlusion, hierarchical_occlusion, hipe, lime), or take 'blur' here."
-        )
-    return hidden
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,14 +198,40 @@ class Hiding:
         Returns:
             (input, channel, y, x), of the inputs' dtype.
 
-        Raises:
-            InputError: all of an image is hidden, and the baseline fills from what is visible.
         """
         visible = self.inputs.index_select(0, rows)
         if self.shown is not None:
             return torch.where(hidden, self.shown.index_select(0, rows), visible)
         filled = baselines[str(self.name)](visible, model=self.model, seed=self.seed, hidden=hidden)
         return torch.where(hidden, filled, visible)
+
+    def fill(self, image: int) -> Fill:
+        """What rectangles of one image show.
+
+        Args:
+            image: number of the image.
+
+        Returns:
+            (channel, y, x), the picture that shows through all of them; or, where what is shown depends on what is
+            hidden, an object that fills each rectangle by itself. Both are what :func:`hide_windows`,
+            :class:`FastDense` and :class:`IncrementalEngine` take.
+        """
+        if self.shown is not None:
+            return self.shown[image]
+        return AROUND[str(self.name)](self.inputs[image])
+
+    def windows(self, image: int, windows: NDArray[np.int64], *, feature_last: bool = False) -> torch.Tensor:
+        """Hide one rectangle each in copies of an image.
+
+        Args:
+            image: number of the image.
+            windows: (window, 4) int64: first row, first column, rows, columns.
+            feature_last: see :func:`hide_windows`.
+
+        Returns:
+            (window, channel, y, x), of the inputs' dtype.
+        """
+        return hide_windows(self.inputs[image], self.fill(image), windows, feature_last=feature_last)
 
 
 def hiding(baseline: str | torch.Tensor, inputs: torch.Tensor, *, model: ImageModel, seed: int = 0) -> Hiding:
@@ -244,7 +271,7 @@ def baseline_images(
 
     Raises:
         UnknownNameError: no such baseline, with the nearest names.
-        InputError: a baseline that depends on what is hidden, see :func:`hiding`.
+        InputError: ``"hidden_mean"``, which depends on what is hidden, see :func:`hiding`.
         ShapeError, NotFiniteError, DtypeError: a baseline of your own that cannot be used.
     """
     if isinstance(baseline, str):

@@ -16,25 +16,6 @@ if TYPE_CHECKING:
     from workbench.explain.score import Question
 
 
-def box_masks(boxes: NDArray[np.int64], size: tuple[int, int], device: torch.device | str = "cpu") -> torch.Tensor:
-    """True inside each box.
-
-    Args:
-        boxes: (box, 4) int64: first row, first column, the row behind the last, the column behind the last.
-        size: (y, x) pixels.
-        device: where to make them.
-
-    Returns:
-        (box, 1, y, x) bool.
-    """
-    corners = torch.from_numpy(boxes).to(device)
-    inside = []
-    for axis, pixels in enumerate(size):
-        place = torch.arange(pixels, device=device)
-        inside.append((place >= corners[:, axis, None]) & (place < corners[:, axis + 2, None]))
-    return inside[0][:, None, :, None] & inside[1][:, None, None, :]
-
-
 def box_falls(
     question: Question, hide: Hiding, image: int, boxes: NDArray[np.int64], batch_size: int
 ) -> Iterator[NDArray[np.float64]]:
@@ -44,7 +25,7 @@ def box_falls(
         question: what is explained.
         hide: what hidden parts show.
         image: number of the image.
-        boxes: (box, 4) int64, see :func:`box_masks`.
+        boxes: (box, 4) int64: first row, first column, the row behind the last, the column behind the last.
         batch_size: boxes a forward pass.
 
     Yields:
@@ -53,11 +34,11 @@ def box_falls(
     Raises:
         NotFiniteError: the model gives NaN or infinity.
     """
-    device = question.inputs.device
+    windows = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     for start in range(0, len(boxes), batch_size):
-        some = boxes[start : start + batch_size]
-        rows = torch.full((len(some),), image, device=device)
-        scores = question.scores(hide(rows, box_masks(some, question.size, device)), rows)
+        some = windows[start : start + batch_size]
+        rows = torch.full((len(some),), image, device=question.inputs.device)
+        scores = question.scores(hide.windows(image, some), rows)
         yield np.asarray((question.reference[image] - scores).cpu().double().numpy())
 
 
@@ -66,7 +47,7 @@ def box_maximum(values: NDArray[np.float64], boxes: NDArray[np.int64]) -> NDArra
 
     Args:
         values: (y, x) float64.
-        boxes: (box, 4) int64, see :func:`box_masks`.
+        boxes: (box, 4) int64, see :func:`box_falls`.
 
     Returns:
         (box) float64.

@@ -205,7 +205,7 @@ class _Preservation(MaskSearch):
     "area is counted on the image itself, not on a margin around it.",
     parameters={
         "iterations": ("int", 800, 10, 2000),
-        "baseline": ("choice", "blur", ("blur", "zero", "black", "mean", "noise")),
+        "baseline": ("choice", "blur", ("blur", "zero", "black", "mean", "noise", "inpaint")),
         "seed": ("int", 0, 0, 1000),
     },
 )
@@ -239,7 +239,8 @@ def extremal_perturbation(
         areas: shares of the image that are shown, each between 0 and 1, one mask each.
         iterations: steps, at least 1.
         baseline: what hidden parts show: ``"blur"`` as published, another name of
-            :data:`workbench.explain.baselines`, or a tensor. Masks are soft, so ``"inpaint"`` cannot be used.
+            :data:`workbench.explain.baselines`, or a tensor. Masks are soft, so ``"inpaint"`` fills each tile of
+            the picture from around itself.
         seed: for baselines that draw; nothing else is random.
         batch_size: masks at a time, at least 1.
         progress: True for a bar, or a callable that takes :class:`Progress` (with the map so far).

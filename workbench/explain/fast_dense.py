@@ -7,44 +7,71 @@ the batch and the form chosen by measuring. It is what the incremental engine fa
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 
 from workbench.errors import DtypeError, ShapeError
-from workbench.explain.incremental.engine import program_of
+from workbench.explain.incremental.engine import CLOSE, ROUGHLY, fingerprint, program_of
 from workbench.explain.incremental.runner import run_whole
+from workbench.explain.incremental.trace import refuse_training
 from workbench.explain.incremental.translate import UntraceableError
+from workbench.explain.window_fills import Fill, hide_windows
+from workbench.models.loading import CallableModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
+Form = Literal["traced", "folded", "plain"]
 BATCHES = (4, 16, 32)
-USUAL = 16
+USUAL = {"cpu": 8}  # a batch whose maps stay in a processor's caches
+USUAL_ELSEWHERE = 32
 MEMORY_LIMIT = 1024 * 2**20
-# Measuring pays from so many windows on.
-MANY = 400
+# Measuring costs about sixty passes the first time, which pays from so many windows on.
+MANY = 700
+_REMEMBERED = 2
 
-Choice = tuple[str, int]
 _chosen: WeakKeyDictionary[nn.Module, dict[Any, Choice]] = WeakKeyDictionary()
+_folded: WeakKeyDictionary[nn.Module, OrderedDict[Any, nn.Module]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How forward passes are done.
+
+    Attributes:
+        form: ``"traced"`` (batch norms folded, activations fused), ``"folded"`` (batch norms folded), both with maps
+            feature last, or ``"plain"``, the network as it is.
+        batch: images a pass.
+        measured: whether this was the fastest of several, or is the usual choice.
+    """
+
+    form: Form
+    batch: int
+    measured: bool = False
 
 
 class FastDense:
     """Forward passes of one network over occluded images of one shape.
 
     The form and the batch are measured once a network and shape, before the work and not on it, and remembered: answers
-    of other batches differ in the last bits, and the same question should get the same answer.
+    of other batches differ in the last bits, and the same question should get the same answer. A form other than the
+    network itself is used only where it gives what the network gives; :attr:`reasons` says why it is not.
 
     Args:
         module: the network, in evaluation mode; gives (image, category).
         example: (1, channel, y, x) float, an input.
         memory_limit: bytes that a batch may take, estimated.
-        traced: whether to use the traced form, too.
+        traced: whether to use other forms than the network itself.
 
     Raises:
         NotDeterministicError: the network is in training mode.
@@ -58,96 +85,148 @@ class FastDense:
             raise DtypeError(f"example is {type(example).__name__}; expected a floating torch tensor.")
         if example.ndim != 4 or len(example) != 1:
             raise ShapeError(f"example has shape {tuple(example.shape)}; expected (1, channel, y, x).")
-        self._example = example
-        self._forms: dict[str, Callable[[Tensor], Any]] = {"module": module}
+        refuse_training(module)
+        self._module, self._example = module, example
+        self._forms: dict[Form, Callable[[Tensor], Any]] = {"plain": module}
+        self.reasons: dict[Form, str] = {}
+        # every question to a black box may cost something: none is asked only to measure
+        self._measures = traced and not any(isinstance(part, CallableModule) for part in module.modules())
         largest = example.numel()
         if traced:
             try:
                 program = program_of(module, example)
-            except UntraceableError:
-                pass  # the module itself remains, which needs no tracing
+            except UntraceableError as error:
+                self.reasons["traced"] = self.reasons["folded"] = f"cannot be traced: {error}"
             else:
-                self._forms["traced"] = lambda inputs: run_whole(program, inputs)
                 largest = max(int(np.prod(step.shape)) for step in program.steps if step.shape)
+                self._offer("traced", lambda inputs: run_whole(program, inputs))
         self._most = max(1, memory_limit // (6 * largest * example.element_size()))
         self._memory = _chosen.setdefault(getattr(module, "module", module), {})
         self._key = (tuple(example.shape), example.dtype, example.device, torch.get_num_threads(), self._most, traced)
         self.seconds_each: float | None = None
 
-    def choose(self, windows: int) -> Choice:
+    @cached_property
+    def _two(self) -> tuple[Tensor, Tensor]:
+        """Two inputs that differ, and what the network itself gives for them."""
+        inputs = torch.cat([self._example, self._example.flip(3)])
+        return inputs, self._run(self._module, inputs)
+
+    def _offer(self, form: Form, run: Callable[[Tensor], Any]) -> None:
+        """Accept a form if it gives what the network gives."""
+        inputs, expected = self._two
+        try:
+            found = self._run(run, inputs.contiguous(memory_format=torch.channels_last))
+        except RuntimeError as error:  # a network that looks at the order in memory, with .view() for example
+            self.reasons[form] = f"cannot take maps feature last: {str(error).strip().splitlines()[0]}"
+            return
+        scale = float(expected.abs().max()) + 1e-12
+        close = CLOSE.get(expected.dtype, ROUGHLY)
+        # the other way round, NaN would pass
+        if found.shape == expected.shape and float((found - expected).abs().max()) <= close * scale:
+            self._forms[form] = run
+        else:
+            self.reasons[form] = "does not give what the network itself gives"
+
+    def offer_folded(self) -> None:
+        """Take the network with its batch norms folded by torch among the forms: some layers are faster so."""
+        if "folded" in self._forms or "folded" in self.reasons:
+            return
+        if self._example.dtype not in (torch.float32, torch.float64):
+            self.reasons["folded"] = f"folding in {self._example.dtype} itself would cost digits"
+            return
+        known = _folded.setdefault(getattr(self._module, "module", self._module), OrderedDict())
+        key = (fingerprint(self._module), self._example.device)
+        if key not in known:
+            try:
+                known[key] = fuse(self._module).to(memory_format=torch.channels_last)
+            except Exception as error:  # it is a help, not a must: whatever its reason, other forms remain
+                self.reasons["folded"] = f"cannot be folded: {type(error).__name__}: {error}"
+                return
+            while len(known) > _REMEMBERED:
+                known.popitem(last=False)
+        self._offer("folded", known[key])
+
+    def choose(self, windows: int, *, batch: int | None = None) -> Choice:
         """The form and the batch for some number of windows, measured where that pays.
 
         Args:
             windows: how many.
+            batch: images a pass, where somebody has decided.
 
         Returns:
-            ``"module"`` or ``"traced"``, and the images a pass.
+            The choice; the same one for the same number of windows, and whatever else was asked before.
         """
-        if self._key in self._memory:
-            return self._memory[self._key]
-        usual = "traced" if "traced" in self._forms else "module"
-        if windows < MANY:
-            return usual, min(USUAL, self._most)
-        seconds = {
-            (form, batch): self._time(form, batch)
-            for form in self._forms
-            for batch in dict.fromkeys(min(batch, self._most) for batch in BATCHES)
-        }
-        self._memory[self._key] = min(seconds, key=seconds.__getitem__)
-        return self._memory[self._key]
+        usual: Form = "traced" if "traced" in self._forms else "plain"
+        if windows < MANY or not self._measures:
+            ordinary = USUAL.get(self._example.device.type, USUAL_ELSEWHERE)
+            return Choice(usual, batch or min(ordinary, self._most))
+        key = (*self._key, batch)
+        if key not in self._memory:
+            self.offer_folded()
+            self._memory[key] = self._measured(batch)
+        choice = self._memory[key]
+        if choice.form == "folded":
+            self.offer_folded()  # it was measured by another object
+        return choice if choice.form in self._forms else Choice(usual, choice.batch)
 
-    def _time(self, form: str, batch: int) -> float:
-        inputs = self._example.expand(batch, *self._example.shape[1:]).contiguous(memory_format=torch.channels_last)
-        self._run(form, inputs[:1])
+    def _measured(self, batch: int | None) -> Choice:
+        """The form that is fastest with a small batch, then the batch at which that one is."""
+        batches = [batch] if batch else list(dict.fromkeys(min(size, self._most) for size in BATCHES))
+        seconds = {form: self._time(form, batches[0]) for form in self._forms}
+        form = min(seconds, key=seconds.__getitem__)
+        by_batch = {size: seconds[form] if size == batches[0] else self._time(form, size) for size in batches}
+        return Choice(form, min(by_batch, key=by_batch.__getitem__), measured=True)
+
+    def _time(self, form: Form, batch: int) -> float:
+        inputs = self._example.expand(batch, *self._example.shape[1:]).clone(memory_format=self._order(form))
+        self._run(self._forms[form], inputs[:1])
         began = time.perf_counter()
-        self._run(form, inputs)
+        self._run(self._forms[form], inputs)
         return (time.perf_counter() - began) / batch
 
-    def _run(self, form: str, inputs: Tensor) -> Tensor:
+    @staticmethod
+    def _order(form: Form) -> torch.memory_format:
+        return torch.contiguous_format if form == "plain" else torch.channels_last
+
+    def _run(self, form: Callable[[Tensor], Any], inputs: Tensor) -> Tensor:
         with torch.inference_mode():
-            answers: Tensor = self._forms[form](inputs)
+            answers: Tensor = form(inputs)
             if answers.is_cuda:
                 torch.cuda.synchronize(answers.device)
         return answers
 
+    def logits(self, inputs: Tensor, choice: Choice) -> Tensor:
+        """The network's answers in the chosen form.
+
+        Args:
+            inputs: (image, channel, y, x) float.
+            choice: from :meth:`choose`.
+
+        Returns:
+            (image, category).
+        """
+        return self._run(self._forms[choice.form], inputs)
+
     def answers(
-        self, image: Tensor, fill: Tensor, windows: NDArray[np.int64]
+        self, image: Tensor, fill: Fill, windows: NDArray[np.int64], *, of: int | None = None
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """The network's answers with each window hidden, a batch at a time.
 
         Args:
             image: (channel, y, x) float.
-            fill: (channel, y, x) float, what the windows show.
+            fill: what the windows show, (channel, y, x) float or see :meth:`Hiding.fill`.
             windows: (window, 4) int64: first row, first column, rows, columns.
+            of: how many windows the choice is made for, where these are some of them.
 
         Yields:
             (window) int64, which windows, and (window, category), the answers.
         """
-        form, batch = self.choose(len(windows))
-        for start in range(0, len(windows), batch):
-            chosen = np.arange(start, min(start + batch, len(windows)))
-            inputs = hide(image, fill, windows[chosen])
+        choice = self.choose(of or len(windows))
+        for start in range(0, len(windows), choice.batch):
+            chosen = np.arange(start, min(start + choice.batch, len(windows)))
+            inputs = hide_windows(image, fill, windows[chosen], feature_last=choice.form != "plain")
             began = time.perf_counter()
-            answers = self._run(form, inputs)
+            answers = self.logits(inputs, choice)
             took = (time.perf_counter() - began) / len(chosen)
             self.seconds_each = took if self.seconds_each is None else min(took, self.seconds_each)
             yield chosen, answers
-
-
-def hide(image: Tensor, fill: Tensor, windows: NDArray[np.int64]) -> Tensor:
-    """Copies of an image in which one window each is hidden.
-
-    Args:
-        image: (channel, y, x) float.
-        fill: (channel, y, x) float, what the windows show.
-        windows: (window, 4) int64: first row, first column, rows, columns.
-
-    Returns:
-        (window, channel, y, x), feature last in memory.
-    """
-    hidden = image.expand(len(windows), *image.shape).contiguous(memory_format=torch.channels_last)
-    if len(windows) == 1:  # a single expanded image is contiguous already, and would be the caller's own
-        hidden = hidden.clone()
-    for picture, (y, x, height, width) in zip(hidden, windows.tolist(), strict=True):
-        picture[:, y : y + height, x : x + width] = fill[:, y : y + height, x : x + width]
-    return hidden

@@ -198,7 +198,7 @@ def window_boxes(windows: Lattice) -> NDArray[np.int64]:
         windows: the lattice.
 
     Returns:
-        (window, 4) int64, see :func:`workbench.explain.boxes.box_masks`.
+        (window, 4) int64, see :func:`workbench.explain.boxes.box_falls`.
     """
     return np.concatenate([windows.corners, windows.corners + np.array(windows.patch)], axis=1)
 

@@ -128,7 +128,7 @@ def worth_refining(values: NDArray[np.float64], boxes: NDArray[np.int64]) -> NDA
 
     Args:
         values: (y, x) float64, the map so far.
-        boxes: (box, 4) int64, see :func:`workbench.explain.boxes.box_masks`.
+        boxes: (box, 4) int64, see :func:`workbench.explain.boxes.box_falls`.
 
     Returns:
         (chosen, 4) int64, at least one.

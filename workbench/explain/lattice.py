@@ -125,6 +125,11 @@ class Lattice:
         return np.stack([axis.ravel() for axis in grid], axis=1)
 
     @cached_property
+    def boxes(self) -> NDArray[np.int64]:
+        """(window, 4) int64, row by row: first row, first column, rows, columns."""
+        return np.concatenate([self.corners, np.tile([self.patch], (len(self), 1))], axis=1)
+
+    @cached_property
     def coverage(self) -> NDArray[np.float64]:
         """(y, x) float64: how many windows cover each pixel, at least 1."""
         return self.spread(np.ones(len(self)))

@@ -144,7 +144,7 @@ def enlargement(cells: int, pixels: int) -> torch.Tensor:
         "iterations": ("int", 300, 10, 1000),
         "area_weight": ("float", 1e-4, 0.0, 0.1),
         "smoothness_weight": ("float", 1e-2, 0.0, 1.0),
-        "baseline": ("choice", "blur", ("blur", "zero", "black", "mean", "noise")),
+        "baseline": ("choice", "blur", ("blur", "zero", "black", "mean", "noise", "inpaint")),
         "seed": ("int", 0, 0, 1000),
     },
 )
@@ -182,7 +182,8 @@ def meaningful_perturbation(
         smoothness_weight: what differences between cells cost, at least 0.
         cells: cells of the mask along the shorter side; None is 28, or one for two pixels of a smaller image.
         baseline: what is seen where the mask hides: ``"blur"`` as published, another name of
-            :data:`workbench.explain.baselines`, or a tensor. Masks are soft, so ``"inpaint"`` cannot be used.
+            :data:`workbench.explain.baselines`, or a tensor. Masks are soft, so ``"inpaint"`` fills each tile of
+            the picture from around itself.
         seed: of the shifts and of baselines that draw. All images get the same shifts.
         batch_size: images at a time.
         progress: True for a bar, or a callable that takes :class:`Progress` (with the map so far).

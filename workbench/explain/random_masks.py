@@ -135,7 +135,7 @@ class _Sums:
         "masks": ("int", 4000, 100, 16000),
         "cells": ("int", 7, 2, 32),
         "keep": ("float", 0.5, 0.05, 0.95),
-        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise")),
+        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise", "inpaint")),
         "normalisation": ("choice", "coverage", ("coverage", "expectation")),
         "seed": ("int", 0, 0, 1000),
     },
@@ -175,7 +175,8 @@ def rise(
         cells: cells along each axis of the random grid.
         keep: probability that a cell is kept, between 0 and 1.
         baseline: what is seen where the mask hides: ``"zero"`` as published, another name of
-            :data:`workbench.explain.baselines`, or a tensor. Masks are soft, so ``"inpaint"`` cannot be used.
+            :data:`workbench.explain.baselines`, or a tensor. Masks are soft, so ``"inpaint"`` fills each tile of
+            the picture from around itself.
         normalisation: ``"coverage"`` or ``"expectation"`` (as published), see above.
         seed: of the masks and of baselines that draw.
         batch_size: inputs a forward pass, at least 1.

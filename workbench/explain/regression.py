@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KERNEL_WIDTH = 0.25  # of LIME's image explainer, in units of the cosine distance
-_BASELINES = ("superpixel", "zero", "black", "mean", "blur", "noise")
+_BASELINES = ("superpixel", "zero", "black", "mean", "blur", "noise", "inpaint")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def _check(samples: int, batch_size: int) -> None:
         "samples": ("int", 1000, 50, 5000),
         "segments": ("int", 50, 5, 300),
         "superpixels": ("choice", "slic", ("slic", "quickshift")),
-        "baseline": ("choice", "superpixel", (*_BASELINES, "inpaint")),
+        "baseline": ("choice", "superpixel", _BASELINES),
         "seed": ("int", 0, 0, 1000),
     },
 )
@@ -256,8 +256,7 @@ def kernel_shap(
         segments: superpixels that SLIC aims at, at least 2.
         superpixels: ``"slic"``, ``"quickshift"``, or integers of your own, (y, x) or (image, y, x).
         baseline: what hidden superpixels show: ``"superpixel"`` (each its own mean colour), a name of
-            :data:`workbench.explain.baselines` other than ``"inpaint"`` (it needs something visible, and one
-            coalition is empty), or a tensor.
+            :data:`workbench.explain.baselines`, or a tensor.
         seed: of the coalitions, of quickshift, and of baselines that draw.
         batch_size: inputs a forward pass, at least 1.
         progress: True for a bar, or a callable that takes :class:`Progress`.

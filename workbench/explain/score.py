@@ -123,6 +123,33 @@ def check_still(model: ImageModel) -> None:
         )
 
 
+# How far two answers to one image may be apart, as a share of the largest: batches of other sizes round differently.
+_SAME = {torch.float64: 1e-9, torch.float32: 1e-4}
+_ROUGHLY_SAME = 0.1  # in half precision
+
+
+def check_same(model: ImageModel, inputs: torch.Tensor, answers: torch.Tensor) -> None:
+    """Refuse a model that answers differently when it is asked again.
+
+    Args:
+        model: the model.
+        inputs: (image, channel, y, x) float, what it was asked.
+        answers: (image, category) float, what it answered.
+
+    Raises:
+        NotDeterministicError: the first image, asked again alone, has another answer.
+    """
+    first, again = answers[0], model.logits(inputs[:1].detach())[0]
+    if not bool(torch.isfinite(answers).all()):
+        return  # which is refused with a reason of its own
+    largest = float(first.abs().max())
+    if float((again - first).abs().max()) > _SAME.get(first.dtype, _ROUGHLY_SAME) * largest:
+        raise NotDeterministicError(
+            f"{model.name!r} gives different answers to the same image, although it is in evaluation mode: a layer "
+            "draws at random, or normalises over the images of a batch. Switch that off before explaining it."
+        )
+
+
 def ask(
     model: ImageModel, images: Any, *, target: Any = None, score: Score = "logit", batch_size: int = 32
 ) -> Question:
@@ -140,7 +167,7 @@ def ask(
 
     Raises:
         DtypeError: ``model`` is no :class:`ImageModel`.
-        NotDeterministicError: the model is in training mode.
+        NotDeterministicError: the model is in training mode, or answers differently when asked twice.
         UnknownNameError, InputError, ShapeError: the target or the images cannot be used.
         NotFiniteError: NaN in an image or in what the model gives; the image is named.
     """
@@ -156,6 +183,8 @@ def ask(
             names += identifiers
             inputs.append(chunk.detach())
             logits.append(model.logits(chunk.detach()))
+            if len(inputs) == 1:
+                check_same(model, chunk, logits[0])
     sizes = {tuple(chunk.shape[2:]) for chunk in inputs}
     if len(sizes) > 1:
         raise InputError(f"The images have different sizes as network input: {sorted(sizes)}. Give one size at a time.")

@@ -39,7 +39,7 @@ Weights = Literal["increase", "softmax"]
     parameters={
         "layer": ("layer", None),
         "weights": ("choice", "increase", ("increase", "softmax")),
-        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise")),
+        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise", "inpaint")),
         "seed": ("int", 0, 0, 1000),
     },
 )
@@ -70,7 +70,8 @@ def score_cam(
         layer: a layer that gives maps (unit, y, x); None is :func:`workbench.explain.gradcam.default_layer`.
         weights: ``"increase"`` (the score's increase itself) or ``"softmax"`` (of the increases, over the channels).
         baseline: what is seen where the map is low: ``"zero"`` as published, another name of
-            :data:`workbench.explain.baselines`, or a tensor. Masks are soft, so ``"inpaint"`` cannot be used.
+            :data:`workbench.explain.baselines`, or a tensor. Masks are soft, so ``"inpaint"`` fills each tile of
+            the picture from around itself.
         seed: for baselines that draw.
         batch_size: inputs a forward pass, at least 1.
         progress: True for a bar, or a callable that takes :class:`Progress` (with the map so far).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,22 @@ from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError,
 from workbench.explain import baseline_images, baselines
 from workbench.explain.baselines import AROUND, hiding
 from workbench.explain.inpainting import inpaint_pictures
+from workbench.explain.window_fills import Harmonic
 from workbench.models import ImageModel, Preprocessing
+
+# enough to run each method, too little to use it for anything
+PERTURBATION: dict[str, dict[str, Any]] = {
+    "occlusion": {"patch": 4},
+    "incremental_occlusion": {"patch": 4, "engine": "incremental"},
+    "hierarchical_occlusion": {"patch": 4},
+    "hipe": {"cells": 4, "levels": 2},
+    "rise": {"masks": 40, "cells": 4},
+    "lime": {"samples": 30, "segments": 6},
+    "kernel_shap": {"samples": 30, "segments": 6},
+    "score_cam": {"layer": "0"},
+    "meaningful_perturbation": {"iterations": 3},
+    "extremal_perturbation": {"iterations": 3},
+}
 
 
 @pytest.fixture
@@ -89,15 +106,40 @@ def test_a_baseline_of_one_s_own(model: ImageModel, inputs: torch.Tensor) -> Non
         baseline_images("blurr", inputs, model=model)
 
 
-@pytest.mark.parametrize("name", AROUND)
-def test_what_depends_on_the_hidden_part_has_no_picture(name: str, model: ImageModel, inputs: torch.Tensor) -> None:
-    with pytest.raises(InputError, match=rf"'{name}' depends on what is hidden.*occlusion, hierarchical_occlusion"):
-        baseline_images(name, inputs, model=model)
+def test_the_mean_of_what_is_hidden_has_no_picture(model: ImageModel, inputs: torch.Tensor) -> None:
+    with pytest.raises(InputError, match=r"'hidden_mean' depends on what is hidden.*occlusion, hierarchical_occlusion"):
+        baseline_images("hidden_mean", inputs, model=model)
     network = models.load(nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()).eval())
     for method in ("rise", "score_cam", "meaningful_perturbation", "extremal_perturbation", "integrated_gradients"):
         own = {"layer": "0"} if method == "score_cam" else {}
         with pytest.raises(InputError, match="depends on what is hidden"):
-            explain.explain(method, network, inputs, baseline=name, **own)
+            explain.explain(method, network, inputs, baseline="hidden_mean", **own)
+
+
+@pytest.mark.parametrize("method", PERTURBATION)
+def test_inpainting_works_for_every_perturbation_method(method: str, inputs: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    network = models.load(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten()).eval(),
+        preprocessing=Preprocessing(mean=0.5, std=0.5),
+    )
+    found, other = (
+        explain.explain(method, network, inputs, target=3, baseline=name, **PERTURBATION[method])
+        for name in ("inpaint", "black")
+    )
+    assert np.isfinite(found).all()
+    assert float(np.abs(found - other).max()) > 0
+    assert "inpaint" in explain.explainers[method].card.parameters["baseline"][2]
+
+
+def test_inpainted_tiles_keep_what_is_smooth_and_take_what_is_not(model: ImageModel) -> None:
+    slope = torch.linspace(-1, 1, 40).expand(1, 3, 32, 40)  # harmonic: each pixel is the mean of its neighbours
+    made = baseline_images("inpaint", slope, model=model)
+    inside = (slice(None), slice(None), slice(4, -4), slice(4, -4))
+    torch.testing.assert_close(made[inside], slope[inside], atol=1e-5, rtol=0)
+    dotted = slope.clone()
+    dotted[:, :, 10, 17] = 5.0
+    assert baseline_images("inpaint", dotted, model=model)[0, 0, 10, 17] < 1.5
 
 
 @pytest.mark.parametrize("name", sorted(baselines))
@@ -142,6 +184,36 @@ def test_inpainting_stays_within_the_colours_around_it(data: st.DataObject) -> N
     torch.testing.assert_close(inpaint_pictures(flat, hidden), flat)
 
 
-def test_inpainting_needs_something_to_start_from(model: ImageModel, inputs: torch.Tensor) -> None:
-    with pytest.raises(InputError, match="nothing is left to inpaint from"):
-        hiding("inpaint", inputs, model=model)(torch.tensor([0]), torch.ones(1, 1, 16, 20, dtype=torch.bool))
+def test_an_image_that_is_wholly_hidden_shows_its_mean_colour(model: ImageModel, inputs: torch.Tensor) -> None:
+    hide = hiding("inpaint", inputs, model=model)
+    hidden = torch.ones(2, 1, 16, 20, dtype=torch.bool)
+    hidden[1, 0, :3] = False
+    made = hide(torch.tensor([0, 1]), hidden)
+    torch.testing.assert_close(made[0], inputs[0].mean((1, 2), keepdim=True).expand_as(made[0]))
+    torch.testing.assert_close(made[1:], hide(torch.tensor([1]), hidden[1:]))
+    torch.testing.assert_close(hide.windows(0, np.array([[0, 0, 16, 20]]))[0], made[0])
+
+
+@pytest.mark.parametrize("name", sorted(baselines))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_windows_are_hidden_as_pixels_are(name: str, dtype: torch.dtype, model: ImageModel) -> None:
+    smooth = nn.functional.interpolate(torch.randn(2, 3, 5, 6, generator=torch.Generator().manual_seed(2)), (32, 40))
+    inputs = nn.functional.avg_pool2d(smooth, 5, 1, 2).to(dtype)
+    windows = np.array([[0, 0, 6, 5], [10, 12, 6, 5], [26, 35, 6, 5], [3, 0, 1, 40], [0, 7, 32, 4], [9, 9, 8, 1]])
+    hidden = torch.zeros(len(windows), 1, 32, 40, dtype=torch.bool)
+    for mask, (y, x, height, width) in zip(hidden, windows.tolist(), strict=True):
+        mask[0, y : y + height, x : x + width] = True
+    hide = hiding(name, inputs, model=model, seed=1)
+    wanted = hide(torch.ones(len(windows), dtype=torch.long), hidden)
+    found = hide.windows(1, windows)
+    assert found.dtype == dtype
+    assert torch.equal(hide.windows(1, windows, feature_last=True), found)
+    # rectangles are inpainted exactly, other shapes nearly
+    near = 0.05 * float(inputs.max() - inputs.min()) if name == "inpaint" else 0.01 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(found, wanted, atol=near, rtol=0)
+    torch.testing.assert_close(found[~hidden.expand_as(found)], wanted[~hidden.expand_as(found)], atol=0, rtol=0)
+
+
+def test_a_window_fill_wants_one_image(inputs: torch.Tensor) -> None:
+    with pytest.raises(ShapeError, match="one image"):
+        Harmonic(inputs)

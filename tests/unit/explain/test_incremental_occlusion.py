@@ -23,16 +23,18 @@ from workbench.errors import (
     ShapeError,
     UnknownNameError,
 )
-from workbench.explain.fast_dense import FastDense, hide
+from workbench.explain.fast_dense import MANY, Choice, FastDense, Form
 from workbench.explain.incremental import (
     IncrementalEngine,
     UntraceableError,
     incremental_occlusion,
+    network_of,
     plan_incremental,
 )
 from workbench.explain.incremental.boxes import divide
 from workbench.explain.lattice import positions
 from workbench.explain.occlusion import occlusion
+from workbench.explain.window_fills import hide_windows
 
 
 class Small(nn.Module):
@@ -103,7 +105,7 @@ def windows_of(size: tuple[int, int], patch: int, stride: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("score", ["logit", "probability"])
-@pytest.mark.parametrize("baseline", ["zero", "mean", "blur", "noise"])
+@pytest.mark.parametrize("baseline", ["zero", "mean", "blur", "noise", "inpaint", "hidden_mean"])
 @pytest.mark.parametrize("engine", ["auto", "incremental", "dense"])
 def test_the_map_of_dense_occlusion(images: Tensor, score: str, baseline: str, engine: str) -> None:
     model = model_of()
@@ -139,6 +141,35 @@ def test_control_flow_that_depends_on_data_is_dense_and_says_so(images: Tensor) 
     plan = plan_incremental(model, size=(24, 33), patch=8, stride=8)
     assert not plan.pays
     assert "cannot be traced" in plan.dense_layers[0][1]
+
+
+@pytest.mark.parametrize("raised", [KeyError, AssertionError, ZeroDivisionError])
+def test_whatever_a_network_raises_when_it_is_traced(raised: type[Exception], images: Tensor) -> None:
+    class Touchy(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            if not isinstance(x, Tensor):
+                raise raised("symbols")
+            return super().forward(x)
+
+    model = model_of(Touchy)
+    with pytest.warns(UserWarning, match=rf"{raised.__name__}.*dense"):
+        found = incremental_occlusion(model, images, patch=8, stride=4)
+    assert found.attrs["engine"] == "dense"
+    np.testing.assert_allclose(found, incremental_occlusion(model_of(), images, patch=8, stride=4), atol=1e-5)
+
+
+def test_a_black_box_is_dense_and_asked_no_more_than_it_must_be(images: Tensor) -> None:
+    network, asked = model_of().module, []
+
+    def box(inputs: Tensor) -> Tensor:
+        asked.append(len(inputs))
+        return network(inputs)
+
+    with pytest.warns(UserWarning, match="a black box can only be asked"):
+        found = incremental_occlusion(models.load(box), images, patch=3, stride=1)
+    count = len(positions((24, 33), 3, 1))
+    assert sum(asked) == 2 * (count + 1) + 2 + 1  # and the predictions, one of them twice
+    np.testing.assert_allclose(found, incremental_occlusion(model_of(), images, patch=3, stride=1), atol=1e-5)
 
 
 def test_dense_is_chosen_where_boxes_do_not_pay(images: Tensor) -> None:
@@ -296,7 +327,7 @@ class TestEngine:
         fill = torch.randn(3, 24, 33)
         engine = IncrementalEngine(module, images[0])
         with torch.inference_mode():
-            expected = module(hide(images[0], fill, windows))
+            expected = module(hide_windows(images[0], fill, windows))
         torch.testing.assert_close(engine.scores(windows, fill), expected)
         assert engine.scores(windows[:0], fill).shape == (0, 5)
         assert engine.cost(windows[:0]) == 0.0
@@ -310,7 +341,7 @@ class TestEngine:
         for layer, part in (("features.4", module.features[:5]), ("features", module.features)):
             with torch.inference_mode():
                 before = part(images[:1])
-                difference = part(hide(images[0], fill, windows)) - before
+                difference = part(hide_windows(images[0], fill, windows)) - before
             found = torch.zeros_like(difference)
             for change in engine.change(layer, windows, fill):
                 height, width = change.delta.shape[2:]
@@ -389,7 +420,7 @@ class TestFastDense:
         fill = torch.randn(3, 24, 33)
         dense = FastDense(module, images[:1])
         with torch.inference_mode():
-            expected = module(hide(images[0], fill, windows))
+            expected = module(hide_windows(images[0], fill, windows))
         found = torch.empty_like(expected)
         for chosen, answers in dense.answers(images[0], fill, windows):
             found[torch.from_numpy(chosen)] = answers
@@ -399,15 +430,80 @@ class TestFastDense:
 
     def test_what_was_measured_is_remembered(self, images: Tensor) -> None:
         module = model_of().module
-        form, batch = FastDense(module, images[:1]).choose(1000)
-        assert form in ("module", "traced")
-        assert FastDense(module, images[:1]).choose(10) == (form, batch)
-        assert FastDense(module, images[:1], memory_limit=1).choose(1000)[1] == 1
-        assert FastDense(module, images[:1], traced=False).choose(10) == ("module", 16)
+        usual = FastDense(module, images[:1]).choose(10)
+        assert usual == Choice("traced", 8)
+        measured = FastDense(module, images[:1]).choose(MANY)
+        assert measured.measured
+        assert FastDense(module, images[:1]).choose(MANY + 1) == measured
+        assert FastDense(module, images[:1]).choose(10) == usual, "an answer must not depend on what was asked before"
+        assert FastDense(module, images[:1], memory_limit=1).choose(MANY).batch == 1
+        assert FastDense(module, images[:1]).choose(MANY, batch=7).batch == 7
+        assert FastDense(module, images[:1], traced=False).choose(10) == Choice("plain", 8)
+
+    @pytest.mark.parametrize("form", ["traced", "folded"])
+    @pytest.mark.parametrize("kind", [Small, Attentive, Boxed])
+    def test_every_form_gives_what_the_network_gives(self, form: Form, kind: type[nn.Module], images: Tensor) -> None:
+        model = model_of(kind, output="logits" if kind is Boxed else None)
+        for part in model.module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                nn.init.normal_(part.running_mean)
+                nn.init.uniform_(part.running_var, 0.5, 2.0)
+        model.module.double()
+        inputs = images.double()
+        dense = FastDense(network_of(model), inputs[:1])
+        dense.offer_folded()
+        assert dense.reasons == {}
+        with torch.inference_mode():
+            found, expected = dense.logits(inputs, Choice(form, 2)), model.logits(inputs)
+        assert float((found - expected).abs().max()) < 1e-12
+
+    def test_a_form_is_refused_with_the_reason(self, images: Tensor) -> None:
+        class Viewing(nn.Module):
+            """Looks at the order of its input in memory."""
+
+            def forward(self, x: Tensor) -> Tensor:
+                return x.view(x.size(0), -1)[:, :5]
+
+        class Scaling(nn.Module):
+            """Holds a number that nothing prints."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.scale = 1.0
+
+            def forward(self, x: Tensor) -> Tensor:
+                return x.mean((2, 3)) * self.scale
+
+        viewing = FastDense(Viewing().eval(), images[:1])
+        viewing.offer_folded()
+        assert "cannot take maps feature last" in viewing.reasons["folded"]
+        assert viewing.choose(MANY).form in ("traced", "plain")
+        scaling = Scaling().eval()
+        assert FastDense(scaling, images[:1]).reasons == {}
+        scaling.scale = 2.0  # what was traced is still remembered, and found out
+        assert FastDense(scaling, images[:1]).reasons["traced"] == "does not give what the network itself gives"
+        branching = FastDense(model_of(Branching).module, images[:1])
+        assert "cannot be traced" in branching.reasons["traced"]
+        assert branching.choose(10) == Choice("plain", 8)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_an_edited_weight_is_seen(self, images: Tensor, dtype: torch.dtype) -> None:
+        module, inputs = model_of().module.to(dtype), images.to(dtype)
+        for form in ("traced", "folded"):
+            for edit in range(2):
+                dense = FastDense(module, inputs[:1])
+                dense.offer_folded()
+                if form in dense.reasons:
+                    continue
+                with torch.inference_mode():
+                    torch.testing.assert_close(
+                        dense.logits(inputs, Choice(form, 2)), module(inputs), atol=0.03, rtol=0.03
+                    )
+                module.head.bias.data[edit] += 1.0
 
     def test_hiding_leaves_the_image_alone(self, images: Tensor) -> None:
         before = images[0].clone()
-        hidden = hide(images[0], torch.zeros(3, 24, 33), np.array([[2, 3, 4, 5]]))
+        hidden = hide_windows(images[0], torch.zeros(3, 24, 33), np.array([[2, 3, 4, 5]]))
         assert torch.equal(images[0], before)
         assert not hidden[0, :, 2:6, 3:8].any()
         hidden[0, :, 2:6, 3:8] = before[:, 2:6, 3:8]

@@ -12,6 +12,7 @@ from torch import nn
 from workbench import explain, models
 from workbench.errors import InputError, Interrupted, UnknownNameError
 from workbench.explain import Progress
+from workbench.explain.fast_dense import MANY
 from workbench.explain.gradcam import default_layer
 from workbench.explain.occlusion import plan
 from workbench.models import ImageModel, Preprocessing
@@ -68,7 +69,7 @@ def test_occlusion_never_runs_more_than_a_batch(inputs: torch.Tensor) -> None:
 
     explain.occlusion(models.load(box), inputs, patch=4, stride=2, batch_size=7)
     assert max(sizes) == 7
-    assert sum(sizes) == 2 + 2 * 25
+    assert sum(sizes) == 2 + 1 + 2 * 25  # the predictions, one of them again, and the windows
 
 
 def test_occlusion_explains_a_black_box_exactly(inputs: torch.Tensor) -> None:
@@ -83,6 +84,63 @@ def test_occlusion_explains_a_black_box_exactly(inputs: torch.Tensor) -> None:
     np.testing.assert_allclose(found, inputs.sum(1) * weights, atol=1e-4)
     opposite = explain.occlusion(models.load(box), inputs, target=1, patch=1, stride=1)
     np.testing.assert_allclose(opposite, -found, atol=1e-4)
+
+
+class Normed(nn.Module):
+    """A network with batch norms, whose answer is in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.features = nn.Sequential(nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        nn.init.normal_(self.features[1].running_mean)
+        nn.init.uniform_(self.features[1].running_var, 0.5, 2.0)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.head(self.features(x).mean((2, 3)))}
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(4, 2), (3, 1), (1, 1)])  # plain and traced passes
+def test_occlusion_in_its_fastest_form_is_a_loop(patch: int, stride: int, inputs: torch.Tensor) -> None:
+    double = models.load(Normed().double(), output="logits")
+    wide = torch.cat([inputs, inputs.flip(2)], dim=3).double()
+    found = explain.occlusion(double, wide, target=[2, 0], patch=patch, stride=stride)
+    count = 2 * len(explain.lattice((12, 24), patch, stride))
+    assert found.attrs["passes"] == ("traced" if count >= 32 else "plain") or found.attrs["batch_size"] in (4, 16, 32)
+    for image, target in enumerate((2, 0)):
+        windows = explain.lattice((12, 24), patch, stride)
+        falls = []
+        for y, x in windows.corners:
+            changed = wide[image : image + 1].clone()
+            changed[:, :, y : y + patch, x : x + patch] = 0
+            both = double.logits(torch.cat([wide[image : image + 1], changed])).detach()[:, target]
+            falls.append(float(both[0] - both[1]))
+        wanted = windows.average(np.array(falls))
+        np.testing.assert_allclose(found.signed[image], wanted.astype(np.float32), rtol=1e-5, atol=1e-9)
+
+
+def test_occlusion_says_in_which_form_the_network_was_run(model: ImageModel, inputs: torch.Tensor) -> None:
+    options = {"patch": 4, "stride": 2}
+    found = explain.occlusion(model, inputs, **options)
+    assert found.attrs["passes"] == "traced"
+    assert "passes_reason" not in found.attrs
+    branching = explain.occlusion(load(Shared(traceable=False)), inputs, **options)
+    assert branching.attrs["passes"] == "plain"
+    assert "control flow" in branching.attrs["passes_reason"]
+    box = explain.occlusion(models.load(lambda images: images.mean((2, 3))), inputs, **options)
+    assert box.attrs["passes_reason"] == "cannot be traced: a black box can only be asked"
+    few = explain.occlusion(model, inputs, patch=6, stride=6)
+    assert "does not pay" in few.attrs["passes_reason"]
+
+
+def test_an_answer_does_not_depend_on_what_was_asked_before(model: ImageModel, inputs: torch.Tensor) -> None:
+    few = explain.occlusion(model, inputs, patch=4, stride=2)
+    many = torch.cat([inputs] * 4)
+    first, again = (explain.occlusion(model, many, patch=2, stride=1) for _ in range(2))
+    assert len(many) * 121 >= MANY, "else nothing was measured"
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(few, explain.occlusion(model, inputs, patch=4, stride=2))
 
 
 def test_automatic_sizes(model: ImageModel, inputs: torch.Tensor) -> None:

@@ -5,6 +5,7 @@ Source: the box of changed pixels is followed through the network, layer by laye
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import DtypeError, InputError, NotDeterministicError, ShapeError, unknown_name
-from workbench.explain.incremental.kernels.gather import Base
+from workbench.explain.incremental.kernels.gather import Base, Changed, paste
 from workbench.explain.incremental.plan import IncrementalPlan, plan_program
 from workbench.explain.incremental.runner import Frontier, Runner
 from workbench.explain.incremental.trace import refuse_training, trace_program
 from workbench.explain.incremental.translate import UntraceableError
 from workbench.explain.incremental.trimming import advance_trimmed
+from workbench.explain.window_fills import Fill, WindowFill
 from workbench.models.state import hash_state
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = 512 * 2**20
 # Positions that go through the linear layers at the end together.
 TOGETHER = 96
+# How far a traced network may be from the network itself, as a share of its largest answer.
+CLOSE = {torch.float64: 1e-9, torch.float32: 1e-3}
+ROUGHLY = 0.1  # in half precision
 _REMEMBERED = 4
 _programs: WeakKeyDictionary[nn.Module, OrderedDict[Any, Program]] = WeakKeyDictionary()
 
@@ -55,7 +60,7 @@ def program_of(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()) -
         UntraceableError: the network cannot be followed symbolically.
     """
     refuse_training(module)
-    key = (hash_state(module), repr(module), tuple(inputs.shape), inputs.dtype, inputs.device, tuple(keep))
+    key = (fingerprint(module), tuple(inputs.shape), inputs.dtype, inputs.device, tuple(keep))
     known = _programs.setdefault(getattr(module, "module", module), OrderedDict())
     if key not in known:
         known[key] = trace_program(module, inputs, keep=keep)
@@ -63,6 +68,27 @@ def program_of(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()) -
             known.popitem(last=False)
     known.move_to_end(key)
     return known[key]
+
+
+def fingerprint(module: nn.Module) -> str:
+    """What a network computes, as far as it can be seen: an edit of a weight or a setting changes it.
+
+    Args:
+        module: the network.
+
+    Returns:
+        SHA-256 over every parameter, buffer (those that no state dict holds, too) and tensor that is kept as a plain
+        attribute, and over every setting that the modules print.
+    """
+    digest = hashlib.sha256(f"{hash_state(module)} {module!r}".encode())
+    for name, part in module.named_modules():
+        kept = {key: part._buffers[key] for key in part._non_persistent_buffers_set}
+        kept |= {key: value for key, value in vars(part).items() if isinstance(value, Tensor)}
+        for key, value in sorted(kept.items()):
+            if value is not None:
+                digest.update(f"{name}.{key} {value.dtype} {tuple(value.shape)}".encode())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +151,7 @@ class IncrementalEngine:
                 "The network gives different answers to the same image, although it is in evaluation mode: a layer "
                 "draws at random. Switch that off before explaining it."
             )
-        close = {torch.float64: 1e-9, torch.float32: 1e-3}.get(image.dtype, 0.1)
+        close = CLOSE.get(image.dtype, ROUGHLY)
         scale = float(first.abs().max()) + 1e-12
         if first.shape != self.output.shape or float((first - self.output).abs().max()) > close * scale:
             raise UntraceableError("the traced network does not give what the network itself gives")
@@ -173,7 +199,7 @@ class IncrementalEngine:
     def scores(
         self,
         windows: NDArray[np.int64],
-        fill: Tensor,
+        fill: Fill,
         *,
         trim: float | None = None,
         plan: IncrementalPlan | None = None,
@@ -182,7 +208,7 @@ class IncrementalEngine:
 
         Args:
             windows: (window, 4) int64: first row, first column, rows, columns.
-            fill: (channel, y, x) float, what the windows show.
+            fill: what the windows show, (channel, y, x) float or see :meth:`Hiding.fill`.
             trim: None for exact answers; otherwise changes below this part of a layer's root mean square are dropped
                 at the border of the box after every layer that widens it.
             plan: of the same windows, where there is one.
@@ -202,7 +228,7 @@ class IncrementalEngine:
     def batches(
         self,
         windows: NDArray[np.int64],
-        fill: Tensor,
+        fill: Fill,
         *,
         trim: float | None = None,
         plan: IncrementalPlan | None = None,
@@ -211,7 +237,7 @@ class IncrementalEngine:
 
         Args:
             windows: (window, 4) int64: first row, first column, rows, columns.
-            fill: (channel, y, x) float, what the windows show.
+            fill: what the windows show, (channel, y, x) float or see :meth:`Hiding.fill`.
             trim: None for exact answers, otherwise see :meth:`scores`.
             plan: of the same windows, where there is one.
 
@@ -246,13 +272,13 @@ class IncrementalEngine:
                 answers = self._runner.finish(fronts)
             yield np.concatenate(parts), answers
 
-    def change(self, layer: str, windows: NDArray[np.int64], fill: Tensor) -> Iterator[Change]:
+    def change(self, layer: str, windows: NDArray[np.int64], fill: Fill) -> Iterator[Change]:
         """How the activation of a layer changes when windows are hidden; only what lies before it is computed.
 
         Args:
             layer: a layer that was kept.
             windows: (window, 4) int64: first row, first column, rows, columns.
-            fill: (channel, y, x) float, what the windows show.
+            fill: what the windows show, (channel, y, x) float or see :meth:`Hiding.fill`.
 
         Yields:
             The changes, a batch of windows at a time.
@@ -272,13 +298,13 @@ class IncrementalEngine:
                 delta = after.flatten(3) - self._runner.before(number, boxes)
             yield Change(chosen, boxes.y[number], boxes.x[number], delta.permute(0, 3, 1, 2))
 
-    def linearised(self, layer: str, windows: NDArray[np.int64], fill: Tensor, gradient: Tensor) -> Tensor:
+    def linearised(self, layer: str, windows: NDArray[np.int64], fill: Fill, gradient: Tensor) -> Tensor:
         """The dot product of a layer's change with a gradient: the change of the score, were the rest linear.
 
         Args:
             layer: a layer that was kept.
             windows: (window, 4) int64: first row, first column, rows, columns.
-            fill: (channel, y, x) float, what the windows show.
+            fill: what the windows show, (channel, y, x) float or see :meth:`Hiding.fill`.
             gradient: (feature, y, x) float, of the score with respect to the layer's activation.
 
         Returns:
@@ -319,10 +345,10 @@ class IncrementalEngine:
             raise unknown_name("layer", layer, names, hint="Name it in keep= when the engine is made.")
         return names[layer]
 
-    def _filled(self, fill: Tensor) -> Base:
+    def _filled(self, fill: Fill) -> Filled:
         if tuple(fill.shape) != self.program.input_shape:
             raise ShapeError(f"fill has shape {tuple(fill.shape)}; expected {self.program.input_shape}, as the image.")
-        return Base(fill.detach().permute(1, 2, 0).to(self._image.pixels).contiguous(), 0, 0)
+        return filled(fill, self._image.pixels)
 
     def _checked(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         windows = np.asarray(windows, dtype=np.int64)
@@ -336,26 +362,44 @@ class IncrementalEngine:
         return windows
 
 
-def occluded(base: Base, fill: Base, windows: NDArray[np.int64], boxes: Boxes) -> Tensor:
+Filled = Base | WindowFill
+
+
+def filled(fill: Fill, like: Tensor) -> Filled:
+    """What windows show, to be cut out feature last.
+
+    Args:
+        fill: (channel, y, x) float, or what shows something of its own in each window.
+        like: a tensor of the dtype and device of the image.
+
+    Returns:
+        What :func:`occluded` takes.
+    """
+    if isinstance(fill, WindowFill):
+        return fill
+    return Base(fill.detach().permute(1, 2, 0).to(like).contiguous(), 0, 0)
+
+
+def occluded(base: Base, fill: Filled, windows: NDArray[np.int64], boxes: Boxes) -> Tensor:
     """The input's changed boxes: the fill inside the windows, the image around them.
 
     Args:
         base: the image.
-        fill: what the windows show.
+        fill: what the windows show, see :func:`filled`.
         windows: (position, 4): first row, first column, rows, columns.
-        boxes: the boxes, of which those of step 0 are made.
+        boxes: the boxes, of which those of step 0 are made; each contains its window.
 
     Returns:
         (position, y, x, channel).
     """
-    height, width = int(boxes.height[0]), int(boxes.width[0])
-    pixels = fill.windows(boxes.y[0], boxes.x[0], height, width)
+    y, x, height, width = boxes.y[0], boxes.x[0], int(boxes.height[0]), int(boxes.width[0])
     if (windows[:, 2] == height).all() and (windows[:, 3] == width).all():
-        return pixels
-    rows = boxes.y[0][:, None] + np.arange(height)
-    columns = boxes.x[0][:, None] + np.arange(width)
-    first_row, first_column = windows[:, :1], windows[:, 1:2]
-    inside_y = (rows >= first_row) & (rows < first_row + windows[:, 2:3])
-    inside_x = (columns >= first_column) & (columns < first_column + windows[:, 3:4])
-    inside = torch.from_numpy(inside_y[:, :, None] & inside_x[:, None, :]).to(pixels.device)
-    return torch.where(inside[..., None], pixels, base.windows(boxes.y[0], boxes.x[0], height, width))
+        return fill.windows(y, x, height, width)
+    pixels = base.windows(y, x, height, width)
+    for rows, columns in np.unique(windows[:, 2:], axis=0).tolist():
+        chosen = np.flatnonzero((windows[:, 2] == rows) & (windows[:, 3] == columns))
+        top, left = windows[chosen, 0], windows[chosen, 1]
+        some = pixels[torch.from_numpy(chosen).to(pixels.device)]
+        paste(some, Changed(fill.windows(top, left, rows, columns), top, left), y[chosen], x[chosen])
+        pixels[torch.from_numpy(chosen).to(pixels.device)] = some
+    return pixels

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import DtypeError, InputError
-from workbench.explain.baselines import baseline_images, describe
+from workbench.explain.baselines import Hiding, describe, hiding
 from workbench.explain.fast_dense import FastDense
 from workbench.explain.incremental.engine import MEMORY_LIMIT, IncrementalEngine
 from workbench.explain.incremental.plan import IncrementalPlan
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from workbench.explain.lattice import Lattice, Size
+    from workbench.explain.lattice import Size
 
 Engine = Literal["auto", "incremental", "dense"]
 TRIM = 0.01
@@ -80,7 +80,7 @@ def network_of(model: ImageModel) -> nn.Module:
     parameters={
         "patch": ("int", None, 1, 64),
         "stride": ("int", None, 1, 64),
-        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise")),
+        "baseline": ("choice", "zero", ("zero", "black", "mean", "blur", "noise", "inpaint")),
         "seed": ("int", 0, 0, 1000),
     },
 )
@@ -117,7 +117,8 @@ def incremental_occlusion(
         score: ``"logit"`` or ``"probability"``.
         patch: pixels of the window on the network input, one number or (y, x); None is an eighth of the shorter side.
         stride: pixels from one window to the next, at most the patch; None is half the patch.
-        baseline: what replaces the window: ``"zero"``, ``"black"``, ``"mean"``, ``"blur"``, ``"noise"``, or a tensor.
+        baseline: what replaces the window: ``"zero"``, ``"black"``, ``"mean"``, ``"blur"``, ``"noise"``,
+            ``"inpaint"`` (filled from around it), ``"hidden_mean"`` (its own mean colour), or a tensor.
         seed: for baselines that draw, and for the positions at which the error of trimming is measured.
         exact: None is exact unless ``trim`` is given; False trims at 0.01 where ``trim`` does not say.
         trim: drop changes below this part of a layer's root mean square at the border of the box.
@@ -143,7 +144,7 @@ def incremental_occlusion(
     trim = _checked(exact, trim, engine, memory_limit)
     question = ask(model, images, target=target, score=score)
     windows = lattice_for(question.size, patch, stride)
-    hidden = baseline_images(baseline, question.inputs, model=model, seed=seed)
+    hide = hiding(baseline, question.inputs, model=model, seed=seed)
     parameters = {
         "patch": list(windows.patch),
         "stride": list(windows.stride),
@@ -152,7 +153,7 @@ def incremental_occlusion(
         "trim": trim,
     }
     falls = np.full((len(question), len(windows)), np.nan)
-    work = _Work(question, hidden, boxes_of(windows), engine, trim, memory_limit, seed)
+    work = _Work(question, hide, windows.boxes, engine, trim, memory_limit, seed)
 
     def draw(finite: bool) -> xr.DataArray:
         values = windows.average(falls)
@@ -199,7 +200,7 @@ def plan_incremental(
     check_still(model)
     channels, *own = model.input_shape if size is None else (model.preprocessing.channels,)
     height, width = own if size is None else (size, size) if isinstance(size, int) else size
-    windows = boxes_of(lattice_for((height, width), patch, stride))
+    windows = lattice_for((height, width), patch, stride).boxes
     image = torch.zeros(1, channels, height, width, device=model.device, dtype=model.dtype)
     seconds = []
     with torch.inference_mode():
@@ -212,18 +213,6 @@ def plan_incremental(
     except UntraceableError as error:
         plan = IncrementalPlan.dense(len(windows), f"the network cannot be traced: {error}")
     return plan.timed(min(seconds))
-
-
-def boxes_of(windows: Lattice) -> NDArray[np.int64]:
-    """The windows of a lattice with their sizes.
-
-    Args:
-        windows: the lattice.
-
-    Returns:
-        (window, 4) int64: first row, first column, rows, columns.
-    """
-    return np.concatenate([windows.corners, np.tile([windows.patch], (len(windows), 1))], axis=1)
 
 
 def _checked(exact: bool | None, trim: float | None, engine: Any, memory_limit: int) -> float | None:
@@ -244,14 +233,14 @@ class _Work:
     def __init__(
         self,
         question: Question,
-        hidden: Tensor,
+        hide: Hiding,
         windows: NDArray[np.int64],
         engine: Engine,
         trim: float | None,
         memory_limit: int,
         seed: int,
     ) -> None:
-        self.question, self.hidden, self.windows = question, hidden, windows
+        self.question, self.hide, self.windows = question, hide, windows
         self.choice, self.trim, self.memory_limit, self.seed = engine, trim, memory_limit, seed
         self.network = network_of(question.model)
         self.plan: IncrementalPlan | None = None
@@ -287,7 +276,7 @@ class _Work:
             yield from self._by_forward_passes(image, np.arange(len(self.windows)))
             return
         left = np.ones(len(self.windows), bool)
-        fill = self.hidden[image]
+        fill = self.hide.fill(image)
         undecided = self.choice == "auto" and not self.plan.clear
         batches = engine.batches(self.windows, fill, trim=self.trim, plan=self.plan)
         for number in itertools.count():
@@ -298,7 +287,7 @@ class _Work:
             took = time.perf_counter() - began
             chosen, answers = found
             fresh = left[chosen]  # batches of one size overlap where the positions do not fill them
-            yield chosen[fresh], self._fall(image, answers)[fresh]
+            yield chosen[fresh], self._fall(image, answers, engine.output)[fresh]
             left[chosen] = False
             # the first batch is slow whatever the network, so the second one is compared
             if undecided and number == 1 and left.any():
@@ -338,7 +327,7 @@ class _Work:
         if key not in known:
             windows = self.windows[:: max(1, len(self.windows) // TRIED)][:TRIED]
             dense = self._passes(image)
-            for _ in dense.answers(self.question.inputs[image], self.hidden[image], windows):
+            for _ in dense.answers(self.question.inputs[image], self.hide.fill(image), windows, of=len(self.windows)):
                 pass
             known[key] = dense.seconds_each is None or dense.seconds_each > seconds_each
         self.choice = "incremental" if known[key] else "dense"
@@ -355,21 +344,26 @@ class _Work:
         self, image: int, windows: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
         dense = self._passes(image)
-        for chosen, answers in dense.answers(self.question.inputs[image], self.hidden[image], self.windows[windows]):
-            yield windows[chosen], self._fall(image, answers)
+        picture, fill = self.question.inputs[image], self.hide.fill(image)
+        untouched = dense.logits(picture[None], dense.choose(len(self.windows)))
+        for chosen, answers in dense.answers(picture, fill, self.windows[windows], of=len(self.windows)):
+            yield windows[chosen], self._fall(image, answers, untouched)
 
-    def _fall(self, image: int, answers: Tensor) -> NDArray[np.float64]:
+    def _fall(self, image: int, answers: Tensor, untouched: Tensor) -> NDArray[np.float64]:
+        """How far scores fall from the untouched image's in the same form, so that what rounding does to both goes."""
         check_finite_logits(answers, [self.question.identifiers[image]] * len(answers), self.question.model.name)
-        targets = self.question.targets[image].expand(len(answers))
-        scores = score_of(answers, targets, self.question.score)
-        return np.asarray((self.question.reference[image] - scores).cpu().double().numpy())
+        before, after = (
+            score_of(logits, self.question.targets[image].expand(len(logits)), self.question.score)
+            for logits in (untouched, answers)
+        )
+        return np.asarray((before - after).cpu().double().numpy())
 
     def _check_trim(self, image: int, engine: IncrementalEngine) -> None:
         """Measure the error of trimming where nobody chose: at positions drawn at random."""
         draw = np.random.default_rng((self.seed, image))
         chosen = np.sort(draw.choice(len(self.windows), min(CHECKED, len(self.windows)), replace=False))
         exact, trimmed = (
-            self._fall(image, engine.scores(self.windows[chosen], self.hidden[image], trim=trim))
+            self._fall(image, engine.scores(self.windows[chosen], self.hide.fill(image), trim=trim), engine.output)
             for trim in (None, self.trim)
         )
         self.errors.append(trimmed - exact)

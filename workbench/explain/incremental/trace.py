@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from workbench.errors import NotDeterministicError
 from workbench.explain.incremental.program import Program, fold
 from workbench.explain.incremental.translate import Translator, UntraceableError
+from workbench.models.loading import CallableModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +46,7 @@ def trace_program(module: nn.Module, inputs: Tensor, *, keep: Sequence[str] = ()
             recorder.run(inputs)
             outputs = {name: calls[-1] for name, calls in trace.calls.items()}
             program = Translator(trace.graph_module, recorder.values, outputs).program(inputs)
-    except _FAILURES as error:
-        # whoever asked falls back to dense and says so
+    except Exception as error:
         raise _untraceable(error) from error
     return fold(program, keep=frozenset(keep))
 
@@ -78,25 +78,24 @@ def trace_plainly(module: nn.Module) -> Trace:
         UntraceableError: the control flow depends on data.
     """
     refuse_training(module)
-    private = _copy_sharing_weights(module)
-    in_place = {name for name, part in private.named_modules() if getattr(part, "inplace", False) is True}
-    for name in in_place:
-        # an in-place activation would overwrite the original's maps, which every position is compared with
-        private.get_submodule(name).inplace = False  # type: ignore[assignment]
+    if any(isinstance(part, CallableModule) for part in module.modules()):
+        raise UntraceableError("a black box can only be asked")
     try:
+        private = _copy_sharing_weights(module)
+        in_place = {name for name, part in private.named_modules() if getattr(part, "inplace", False) is True}
+        for name in in_place:
+            # an in-place activation would overwrite the original's maps, which every position is compared with
+            private.get_submodule(name).inplace = False  # type: ignore[assignment]
         tracer = _Tracer()
         graph_module = fx.GraphModule(private, tracer.trace(private))
         _undo_in_place(graph_module.graph, in_place)
-    except _FAILURES as error:
+    except Exception as error:
         raise _untraceable(error) from error
     return Trace(graph_module, tracer.calls)
 
 
-# each of these is how a kind of untraceable network shows itself
-_FAILURES = (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError)
-
-
 def _untraceable(error: BaseException) -> UntraceableError:
+    """Whatever a network's own code does when symbols go through it, it cannot be traced: whoever asked says so."""
     return UntraceableError(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
 
 
