@@ -1,8 +1,22 @@
 """Panels: controls around :mod:`workbench.view`, in JupyterLab and under Voila. The only room that knows widgets."""
 
+from workbench.panels.coreset import CoresetPanel
+from workbench.panels.coreset_comparison import coreset_units
+from workbench.panels.coreset_profile import as_activations, coreset_map, project
 from workbench.panels.explanation import ExplanationPanel
 from workbench.panels.occlusion import OcclusionPanel
 from workbench.panels.unit import UnitPanel
 from workbench.panels.unit_profile import rank_units, unit_profile
 
-__all__ = ["ExplanationPanel", "OcclusionPanel", "UnitPanel", "rank_units", "unit_profile"]
+__all__ = [
+    "CoresetPanel",
+    "ExplanationPanel",
+    "OcclusionPanel",
+    "UnitPanel",
+    "as_activations",
+    "coreset_map",
+    "coreset_units",
+    "project",
+    "rank_units",
+    "unit_profile",
+]

@@ -4,6 +4,9 @@ Every function returns a :class:`Picture`. Nothing here keeps state, opens a win
 """
 
 from workbench.view.boxes import changed_boxes
+from workbench.view.coreset import coreset_map
+from workbench.view.coreset_curve import coreset_curve
+from workbench.view.coreset_units import coreset_units
 from workbench.view.explanation import explanation
 from workbench.view.export import netcdf
 from workbench.view.heatmap import heatmap, heatmaps, images
@@ -18,6 +21,9 @@ __all__ = [
     "Scale",
     "changed_boxes",
     "choose_scale",
+    "coreset_curve",
+    "coreset_map",
+    "coreset_units",
     "explanation",
     "heatmap",
     "heatmaps",

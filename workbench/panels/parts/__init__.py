@@ -8,6 +8,7 @@ from workbench.panels.parts.gauge import Gauge
 from workbench.panels.parts.inputs import Choice, Range, Stepper, Tiles, Toggle, Upload
 from workbench.panels.parts.layout import column, group, title
 from workbench.panels.parts.panel import Panel
+from workbench.panels.parts.points import PointBox
 from workbench.panels.parts.windows import WindowBox
 from workbench.panels.parts.worker import Ticket, Worker
 
@@ -21,6 +22,7 @@ __all__ = [
     "Message",
     "Panel",
     "PictureBox",
+    "PointBox",
     "ProgressBar",
     "Range",
     "Stepper",
