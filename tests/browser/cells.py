@@ -51,6 +51,19 @@ store = ActivationStore.extract(
 units = UnitPanel(store, images)
 units
 """
+CORESET = """
+import tempfile
+from workbench import ActivationStore
+from workbench.panels import CoresetPanel
+
+many = SceneSource("object", 96, seed=3)
+store = ActivationStore.extract(
+    model, many, layers=["1"], path=tempfile.mkdtemp() + "/many.zarr", labels=many.labels, progress=False
+)
+coresets = CoresetPanel(store, many, labels="true")
+coresets.state.fraction = 0.2
+coresets
+"""
 
 
 def write_notebook(path: Path, *cells: str) -> None:

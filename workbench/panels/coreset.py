@@ -242,9 +242,9 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
         member, stands_for = int(self._member[found]), float(result["stands_for"][found])
         called = f", {self._names[member]}" if member >= 0 else ""
         chosen = f"chosen; it stands for {number(stands_for)} images" if stands_for else "not chosen"
-        self.picture_box.said = f"{result[IMAGE].values[found]}{called}: {chosen}."
         if member >= 0:
             self.state.category = self._values[member]
+        self.picture_box.said = f"{result[IMAGE].values[found]}{called}: {chosen}."
 
     def category_number(self, category: str) -> int | None:
         """The index of a category of the state; None for none."""
@@ -269,6 +269,11 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
         """Compute what the state asks for; what is being computed is cancelled."""
         super().refresh()
         self._follow_curve()
+
+    def _forget_point(self, change: Any) -> None:
+        """What was said of a point may not hold for another choice, and is not about another category."""
+        if change["name"] not in self.drawing_traits | self.other_traits:
+            self.picture_box.said = ""
 
     # The choice.
 
@@ -383,6 +388,7 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
                 column([controls.curve, self.similarity.widget], "group"),
             ],
         )
+        self.state.observe(self._forget_point)
         self.state.observe(self._follow_curve, ["curve", "layer", "pool", "selector", "seed", "fraction", "parameters"])
         self._follow_curve()
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-# Paul Tol's "muted" scheme and a grey: any two stay apart for every kind of colour blindness.
+# Paul Tol's "muted" scheme and an amber: any two stay apart for every kind of colour blindness.
 COLOURS = (
-    "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#666666",
+    "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#ffaa22",
 )  # fmt: skip
 PALE = "#c9d1d9"
 AREA = "workbench-points"  # marks the axes that hold the points

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RANDOM = "random"
 REACHED = 0.95
 MARKERS = "osvP^X*<>hdp"
-NEEDED = ("value", "low", "high", "ceiling", "floor")
+NEEDED = ("value", "low", "high", "ceiling", "floor", "normalised", "enough")
 TITLES = {
     "relevant_units": "relevant units (VEBI)",
     "concepts": "concepts (ICE)",
@@ -119,9 +119,11 @@ def enough_in_words(curve: xr.Dataset, selector: str) -> str:
         return said
     ahead, p_value = float(one["area_against_random"]), float(one["area_p_value"])
     side = "above" if ahead > 0 else "below"
+    splits, apart = curve.sizes["split"], int(np.isfinite(one["normalised"]).all("fraction").sum())
+    of_splits = f"{splits} splits" if apart == splits else f"{apart} of {splits} splits, ceiling above floor in these"
     return (
         f"{said} On average it lies {number(abs(ahead))} {side} random coresets of the same size (p = {p_value:.2g}, "
-        f"{curve.sizes['split']} splits)."
+        f"{of_splits})."
     )
 
 

@@ -126,10 +126,9 @@ def _draw_images(figure: FigureBase, one: xr.Dataset, source: str, opacity: floa
                 continue
             _draw_one(axes, one.isel(rank=rank, top=top), opacity)
         if unit < 0:
-            row[0].text(
-                0, 0.5, "no other unit has a weight" if rank else "no unit has a weight",
-                transform=row[0].transAxes, fontsize=TEXT_SIZE, color=QUIET, va="center",
-            )  # fmt: skip
+            words = "no other unit has a weight" if rank else "no unit has a weight"
+            text = row[0].text(0, 0.5, words, transform=row[0].transAxes, fontsize=TEXT_SIZE, color=QUIET, va="center")
+            text.set_in_layout(False)  # it is longer than an image is wide, and must not push the others aside
             continue
         row[0].set_ylabel(
             f"unit {short(str(one['unit'].values[unit]))}\nweight {number(float(one['weight'][unit]))}",
