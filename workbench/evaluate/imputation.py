@@ -46,13 +46,15 @@ def impute(inputs: torch.Tensor, removed: torch.Tensor) -> torch.Tensor:
     found = torch.zeros_like(values)
     residual, direction, energy = wanted, torch.zeros_like(values), torch.ones_like(goal)
     for iteration in range(MOST):
-        if bool((_total(residual * residual * inverse) <= goal).all()):
+        # what is solved stands still, so that it does not depend on what else is in the batch
+        unsolved = _total(residual * residual * inverse) > goal
+        if not bool(unsolved.any()):
             break
         step = _cycle(residual, grids)
         before, energy = energy, _total(residual * step)
         direction = step if iteration == 0 else step + _ratio(energy, before) * direction
         change = _apply(direction, mask, weight)
-        length = _ratio(energy, _total(direction * change))
+        length = unsolved * _ratio(energy, _total(direction * change))
         found = found + length * direction
         residual = residual - length * change
     return torch.where(removed, found.to(inputs.dtype), inputs)

@@ -47,14 +47,21 @@ def weighted_layers(model: ImageModel, inputs: torch.Tensor) -> tuple[WeightedLa
         InputError: nothing in the network has weights.
     """
     copied = copy.deepcopy(model.module)
+    for weights in copied.parameters():
+        weights.requires_grad_(weights.is_floating_point())
     finished: dict[str, None] = {}
     for name, part in copied.named_modules():
         part.register_forward_hook(lambda *_, name=name: finished.setdefault(name))
-    with torch.inference_mode():
-        replace(model, module=copied).logits(inputs)
+    with torch.enable_grad():
+        logits = replace(model, module=copied).logits(inputs.detach().clone())
+        if logits.requires_grad:
+            logits.sum().backward()  # type: ignore[no-untyped-call]
+    # weights that no gradient reaches are not used; where none is reached at all, gradients say nothing
+    reached = {name for name, weights in copied.named_parameters() if weights.grad is not None}
+    used = {name.rpartition(".")[0] for name in reached} or set(dict(copied.named_modules()))
     owners: dict[str, list[str]] = {}
     for name, part in copied.named_modules():
-        if any(True for _ in part.parameters(recurse=False)):
+        if name in used and any(True for _ in part.parameters(recurse=False)):
             caller = name
             while caller not in finished and caller:
                 caller = caller.rpartition(".")[0]
