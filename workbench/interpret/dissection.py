@@ -10,7 +10,14 @@ import xarray as xr
 from workbench.arrays import IMAGE, PART, UNIT, X, Y, provenance, strings
 from workbench.errors import DtypeError, InputError, ShapeError
 from workbench.interpret.features import source_facts
-from workbench.interpret.reading import grid, map_blocks, one_layer, unit_coordinates
+from workbench.interpret.reading import (
+    grid,
+    image_weights,
+    map_blocks,
+    one_layer,
+    unit_coordinates,
+    weighted_quantile,
+)
 from workbench.interpret.registry import interpreters
 from workbench.interpret.upsampling import bilinear_matrix
 
@@ -43,6 +50,7 @@ def dissect(
     layer: str | None = None,
     quantile: float = 0.995,
     floor: float = 0.04,
+    weights: Any = None,
 ) -> xr.Dataset:
     """Compare where each unit is strong with where each part is.
 
@@ -56,17 +64,21 @@ def dissect(
         layer: the layer's name; may be left out where there is but one.
         quantile: share of values below a unit's threshold.
         floor: units whose best IoU is below get no label.
+        weights: (image) zero or more, of the store's images: how often each counts, in areas and thresholds, as a
+            coreset has them; once where omitted.
 
     Returns:
         Dataset: ``iou`` (unit, part) float64, NaN where neither the unit nor the part ever appears; ``intersection``
-        and ``union`` (unit, part), ``area`` (unit) and ``part_area`` (part) int64, in pixels; ``threshold`` (unit);
+        and ``union`` (unit, part), ``area`` (unit) and ``part_area`` (part) int64, in pixels, float64 where images
+        have weights; ``threshold`` (unit);
         ``label`` (unit), name of the part with the largest IoU (of equals the larger intersection) or ""; ``best``
         (unit), its IoU. Coordinates ``unit``, ``layer``, ``index``, ``part``.
 
     Raises:
         ShapeError: masks without the dimensions, or of another number of images.
         DtypeError: masks that are not boolean.
-        InputError: images that the store lacks, no part anywhere, or a parameter out of range.
+        InputError: images that the store lacks, no part anywhere, weights below zero or all zero, or a parameter out
+            of range.
         UnknownNameError: no such layer.
 
     Source: [bau2017]
@@ -76,28 +88,33 @@ def dissect(
     if not 0 < quantile < 1 or not 0 <= floor <= 1:
         raise InputError(f"quantile is {quantile} and floor {floor}; expected numbers between 0 and 1.")
     annotated, indices = aligned_masks(store, masks)
-    thresholds = np.asarray(store.quantile(name, quantile).values, dtype=np.float32)
+    counts = image_weights(weights, len(store.identifiers))
+    cut = store.quantile(name, quantile) if counts is None else weighted_quantile(store, name, quantile, counts)
+    thresholds = np.asarray(cut.values, dtype=np.float32)
+    kind = np.int64 if counts is None else np.float64
+    times = np.ones(len(indices), dtype=kind) if counts is None else counts[indices]
     parts = annotated.sizes[PART]
     rows, columns = (bilinear_matrix(have, annotated.sizes[dim]) for have, dim in zip(size, (Y, X), strict=True))
-    shared = np.zeros((len(thresholds), parts), dtype=np.int64)
-    area, part_area = np.zeros(len(thresholds), dtype=np.int64), np.zeros(parts, dtype=np.int64)
+    shared = np.zeros((len(thresholds), parts), dtype=kind)
+    area, part_area = np.zeros(len(thresholds), dtype=kind), np.zeros(parts, dtype=kind)
     done = 0
     for _, values in map_blocks(store, name, indices=indices):
         truth = np.asarray(annotated.isel({IMAGE: slice(done, done + len(values))}).values)
         truth = truth.reshape(len(values), parts, -1)
+        often = times[done : done + len(values)]
         done += len(values)
-        part_area += truth.sum(axis=(0, 2))
+        part_area += often @ truth.sum(axis=2)
         # interpolation never exceeds the map's maximum: most units of most images need no enlarging
         active = values.max(axis=2) > thresholds
         for image in np.flatnonzero(active.any(axis=1)):
             units = np.flatnonzero(active[image])
             maps = values[image, units].reshape(len(units), *size)
             large = (rows @ (maps @ columns.T)).reshape(len(units), -1) > thresholds[units, None]
-            area[units] += large.sum(axis=1)
+            area[units] += often[image] * large.sum(axis=1)
             seen = np.flatnonzero(truth[image].any(axis=1))
             if len(seen):
                 both = large.astype(np.float32) @ truth[image, seen].T.astype(np.float32)
-                shared[np.ix_(units, seen)] += both.astype(np.int64)
+                shared[np.ix_(units, seen)] += often[image] * both.astype(kind)
     if not part_area.any():
         raise InputError("No part is visible in any image; pass masks of images that show the parts.")
     result = _score(shared, area, part_area, [str(part) for part in annotated[PART].values], floor)
@@ -111,7 +128,7 @@ def dissect(
 
 
 def _score(
-    shared: NDArray[np.int64], area: NDArray[np.int64], part_area: NDArray[np.int64], parts: list[str], floor: float
+    shared: NDArray[Any], area: NDArray[Any], part_area: NDArray[Any], parts: list[str], floor: float
 ) -> xr.Dataset:
     union = area[:, None] + part_area[None] - shared
     with np.errstate(invalid="ignore"):  # 0 / 0 where neither appears: NaN is the answer

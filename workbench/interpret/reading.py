@@ -251,6 +251,71 @@ def quantile(source: Activations, layer: str, q: float) -> xr.DataArray:
     return xr.DataArray(values, dims=UNIT, name="quantile")
 
 
+def weighted_quantile(source: Activations, layer: str, q: float, weights: NDArray[np.float64]) -> xr.DataArray:
+    """Quantile of each unit over images and positions, each position counted as often as its image.
+
+    Sorted values stand at the middle of their share of the weight, and between them one interpolates; equal weights
+    give what :func:`quantile` gives.
+
+    Args:
+        source: the activations.
+        layer: the layer's name.
+        q: in [0, 1].
+        weights: (image) float64, zero or more, not all zero.
+
+    Returns:
+        (unit) float64.
+
+    Raises:
+        InputError: q out of range.
+    """
+    if not 0 <= q <= 1:
+        raise InputError(f"q is {q}; expected between 0 and 1.")
+    counted = np.flatnonzero(weights > 0)
+    maps = unit_maps(source, layer)
+    units = maps.sizes[UNIT]
+    positions = maps.size // (units * maps.sizes[IMAGE])
+    weight = np.repeat(weights[counted], positions)
+    # sorted whole, as many units at a time as memory allows
+    step = max(1, SORTED_BYTES // (4 * len(weight)))
+    found = np.empty(units)
+    for start in range(0, units, step):
+        some = slice(start, start + step)
+        parts = [np.moveaxis(values[:, some], 0, 1) for _, values in map_blocks(source, layer, indices=counted)]
+        values = np.concatenate(parts, axis=1).reshape(-1, len(weight))
+        order = np.argsort(values, axis=1)
+        for row, own in enumerate(order):
+            share = weight[own]
+            middle = np.cumsum(share) - share / 2
+            wanted = middle[0] + q * (middle[-1] - middle[0])
+            found[start + row] = np.interp(wanted, middle, values[row, own])
+    return xr.DataArray(found, dims=UNIT, name="quantile")
+
+
+def image_weights(weights: Any, count: int) -> NDArray[np.float64] | None:
+    """How often each image counts, checked.
+
+    Args:
+        weights: (image) zero or more, or None.
+        count: number of images.
+
+    Returns:
+        (image) float64, or None.
+
+    Raises:
+        ShapeError: another number of weights.
+        InputError: a weight below zero, or nothing but zero.
+    """
+    if weights is None:
+        return None
+    values = check_array(weights, name="weights", dims=(IMAGE,)).astype(np.float64)
+    if len(values) != count:
+        raise ShapeError(f"{len(values)} weights for {count} images; expected one an image.")
+    if (values < 0).any() or not values.any():
+        raise InputError("weights hold a value below 0, or nothing but 0; expected how often each image counts.")
+    return values
+
+
 def _quantile_at_once(values: NDArray[np.float32], q: float) -> NDArray[np.float64]:
     """Quantile of each row, interpolated as NumPy's, from the two order statistics beside it."""
     position = q * (values.shape[1] - 1)

@@ -20,7 +20,7 @@ from workbench.interpret.features import (
     source_facts,
     unit_axis,
 )
-from workbench.interpret.reading import category_of_images, chosen_layers
+from workbench.interpret.reading import category_of_images, chosen_layers, image_weights
 from workbench.interpret.registry import interpreters
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def relevant_units(
     """
     names = chosen_layers(store, layers)
     category, categories = category_of_images(store, labels)
-    counts = _image_weights(weights, len(category))
+    counts = image_weights(weights, len(category))
     folded = moments(
         feature_blocks(store, names, normalisation), category=category, categories=len(categories), weights=counts
     )
@@ -135,7 +135,7 @@ def relevant_units_of_features(
     member = check_array(category, name="category", dims=(IMAGE,), kinds="iu").astype(np.int64)
     if len(member) != len(table):
         raise ShapeError(f"{len(member)} labels for {len(table)} images; expected one an image.")
-    counts = _image_weights(weights, len(table))
+    counts = image_weights(weights, len(table))
     folded = moments(
         iter([(np.arange(len(table)), table)]), category=member, categories=len(categories), weights=counts
     )
@@ -243,14 +243,3 @@ def _dataset(folded: Moments, budget: float, solution: Solution) -> xr.Dataset:
         },
         attrs={SPARSITY: budget},
     )
-
-
-def _image_weights(weights: Any, count: int) -> NDArray[np.float64] | None:
-    if weights is None:
-        return None
-    values = check_array(weights, name="weights", dims=(IMAGE,)).astype(np.float64)
-    if len(values) != count:
-        raise ShapeError(f"{len(values)} weights for {count} images; expected one an image.")
-    if (values < 0).any() or not values.any():
-        raise InputError("weights hold a value below 0, or nothing but 0; expected how often each image counts.")
-    return values

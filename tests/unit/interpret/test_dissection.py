@@ -68,3 +68,10 @@ def test_bad_input_is_named(planted):
     flat = interpret.MemoryActivations({"fc": xr.DataArray(np.ones((120, 4)), dims=("image", "unit"))})
     with pytest.raises(InputError, match="convolutional"):
         interpret.dissect(flat, masks.drop_vars("image"))
+
+
+def test_bad_weights_are_named(planted):
+    with pytest.raises(ShapeError, match="3 weights for 120 images"):
+        interpret.dissect(planted.store, planted.masks, weights=np.ones(3))
+    with pytest.raises(InputError, match="below 0"):
+        interpret.dissect(planted.store, planted.masks, weights=np.zeros(120))
