@@ -35,7 +35,7 @@ forward passes; and `multi_resolution_occlusion` chooses windows by the uncertai
 fixed fraction. This is a statement of fact about the code, not legal advice; whoever ships a product should ask a
 lawyer.
 """
-INGREDIENTS = ("baseline",)  # kinds that methods are made with: no access, cost or feedback of their own
+INGREDIENTS = ("baseline", "binariser")  # kinds that methods are made with: no access, cost or feedback of their own
 COLUMNS = (
     "Method",
     "Name in code",

@@ -1,9 +1,14 @@
 """How good is an explanation or an interpretation."""
 
+from workbench.evaluate.agreement import intervention_agreement
+from workbench.evaluate.binarise import BINARISER_FAMILY, Binariser, as_binariser, binarise
+from workbench.evaluate.binarisers import binarisers
 from workbench.evaluate.complexity import effective_complexity, entropy, sparseness
 from workbench.evaluate.faithfulness import comprehensiveness, deletion, insertion, pixel_flipping, sufficiency
 from workbench.evaluate.imputation import impute
 from workbench.evaluate.infidelity import infidelity
+from workbench.evaluate.intervention import intervention_truth
+from workbench.evaluate.linking import link_units
 from workbench.evaluate.localisation import (
     box_iou,
     energy_pointing_game,
@@ -23,8 +28,15 @@ from workbench.evaluate.sanity import label_randomisation, model_randomisation
 from workbench.evaluate.sensitivity import sensitivity_n
 from workbench.evaluate.similarity import map_similarity
 from workbench.evaluate.tuning import cross_tuned, tune_threshold
+from workbench.evaluate.unit_localisation import unit_localisation
+from workbench.evaluate.waiou import waiou
 
 __all__ = [
+    "BINARISER_FAMILY",
+    "Binariser",
+    "as_binariser",
+    "binarise",
+    "binarisers",
     "box_iou",
     "boxes_to_masks",
     "comprehensiveness",
@@ -36,7 +48,10 @@ __all__ = [
     "impute",
     "infidelity",
     "insertion",
+    "intervention_agreement",
+    "intervention_truth",
     "label_randomisation",
+    "link_units",
     "local_lipschitz",
     "map_similarity",
     "mask_average_precision",
@@ -56,4 +71,6 @@ __all__ = [
     "sufficiency",
     "train_on_random_labels",
     "tune_threshold",
+    "unit_localisation",
+    "waiou",
 ]

@@ -16,9 +16,10 @@ from scipy import ndimage
 
 from workbench.arrays import IMAGE, provenance
 from workbench.errors import InputError
+from workbench.evaluate.pixel_scores import area_share, mass_core, precision_core, rank_core
 from workbench.evaluate.regions import Boxes, aligned, extra_dims, object_boxes
 from workbench.evaluate.registry import metrics
-from workbench.stats import average_precision, bootstrap_dataset
+from workbench.stats import bootstrap_dataset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def relevance_mass(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) -> xr.Da
 
     Source: [arras2022]
     """
-    return _evaluate(heatmaps, masks, _mass, metric="relevance_mass")
+    return _evaluate(heatmaps, masks, mass_core, metric="relevance_mass")
 
 
 @metrics.register(
@@ -134,7 +135,7 @@ def energy_pointing_game(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) ->
     """
 
     def core(heat: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-        return _mass(heat, _filled_boxes(truth) if isinstance(masks, xr.DataArray) else truth)
+        return mass_core(heat, _filled_boxes(truth) if isinstance(masks, xr.DataArray) else truth)
 
     return _evaluate(heatmaps, masks, core, metric="energy_pointing_game")
 
@@ -164,17 +165,7 @@ def relevance_rank(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) -> xr.Da
 
     Source: [arras2022]
     """
-
-    def core(heat: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-        flat, inside = heat.reshape(len(heat), -1), truth.reshape(len(truth), -1)
-        wanted = inside.sum(axis=1)
-        last = np.take_along_axis(-np.sort(-flat, axis=1), np.maximum(wanted - 1, 0)[:, None], axis=1)
-        above, tied = flat > last, flat == last
-        share = (wanted - above.sum(axis=1)) / tied.sum(axis=1)
-        hits = (above & inside).sum(axis=1) + share * (tied & inside).sum(axis=1)
-        return {"score": hits / np.maximum(wanted, 1), "chance": _area_share(truth)}
-
-    return _evaluate(heatmaps, masks, core, metric="relevance_rank")
+    return _evaluate(heatmaps, masks, rank_core, metric="relevance_rank")
 
 
 @metrics.register(
@@ -201,12 +192,7 @@ def mask_average_precision(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) 
 
     Source: [choe2020]
     """
-
-    def core(heat: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-        score = average_precision(heat.reshape(len(heat), -1), truth.reshape(len(truth), -1))
-        return {"score": score, "chance": _area_share(truth)}
-
-    return _evaluate(heatmaps, masks, core, metric="mask_average_precision")
+    return _evaluate(heatmaps, masks, precision_core, metric="mask_average_precision")
 
 
 @metrics.register(
@@ -246,7 +232,7 @@ def mask_iou(
             overlap[:, index] = (chosen & truth).sum(axis=(1, 2))
             size[:, index] = chosen.sum(axis=(1, 2))
         score = overlap / (size + truth.sum(axis=(1, 2))[:, None] - overlap)
-        return {"score": score, "chance": np.broadcast_to(_area_share(truth)[:, None], shape).copy()}
+        return {"score": score, "chance": np.broadcast_to(area_share(truth)[:, None], shape).copy()}
 
     return _evaluate(heatmaps, masks, core, thresholds=levels, metric="mask_iou")
 
@@ -376,20 +362,6 @@ def _within(masks: NDArray[np.bool_], tolerance: float) -> NDArray[np.bool_]:
     for index in np.flatnonzero(masks.any(axis=(1, 2))):
         near[index] = ndimage.distance_transform_edt(~masks[index]) <= tolerance
     return near
-
-
-def _area_share(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray(masks.mean(axis=(1, 2)), dtype=np.float64)
-
-
-def _mass(heat: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-    largest = heat.max(axis=(1, 2), keepdims=True)
-    # scaled first, so that a map of tiny or huge values neither underflows nor overflows; a map of zeros is uniform
-    scaled = np.divide(heat, largest, out=np.ones_like(heat), where=largest > 0)
-    return {
-        "score": np.where(truth, scaled, 0).sum(axis=(1, 2)) / scaled.sum(axis=(1, 2)),
-        "chance": _area_share(truth),
-    }
 
 
 def _filled_boxes(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:

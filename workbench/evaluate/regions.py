@@ -104,7 +104,7 @@ def aligned(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) -> tuple[NDArra
         raise ShapeError(f"masks have the dimensions {masks.dims}; {sorted(missing)} are missing.")
     extra = [dim for dim in masks.dims if dim not in (IMAGE, Y, X)]
     heatmaps, masks = heatmaps.transpose(IMAGE, Y, X), masks.transpose(IMAGE, *extra, Y, X)
-    _same_grid(heatmaps, masks)
+    same_grid(heatmaps, masks)
     values = check_array(heatmaps.values, name="heatmaps", dims=(IMAGE, Y, X)).astype(np.float64)
     _boolean(masks.values, "masks")
     if not masks.values.any():
@@ -131,7 +131,16 @@ def object_boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
     return boxes
 
 
-def _same_grid(heatmaps: xr.DataArray, masks: xr.DataArray) -> None:
+def same_grid(heatmaps: xr.DataArray, masks: xr.DataArray) -> None:
+    """Refuse masks of another size, or of other images, than the heatmaps.
+
+    Args:
+        heatmaps: (image, ..., y, x).
+        masks: (image, ..., y, x).
+
+    Raises:
+        ShapeError: what does not fit, and what to do.
+    """
     grid, other = (tuple(array.sizes[dim] for dim in (Y, X)) for array in (heatmaps, masks))
     if grid != other:
         raise ShapeError(

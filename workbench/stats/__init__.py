@@ -21,6 +21,7 @@ from workbench.stats.matching import (
     rank_biased_overlap,
 )
 from workbench.stats.ranks import average_precision, kendall_tau, precision_recall, spearman
+from workbench.stats.ratios import bootstrap_ratio
 from workbench.stats.representations import linear_cka, procrustes_similarity, shape_similarity
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_dataset",
     "bootstrap_paired",
+    "bootstrap_ratio",
     "cliffs_delta",
     "cohens_d",
     "compare_paired",
