@@ -1,6 +1,18 @@
 """Relations that a model encodes: which units go together, where, and which cause which."""
 
+from workbench.interpret.relations.association import association_edges
 from workbench.interpret.relations.graph import RelationGraph
+from workbench.interpret.relations.kinds import layer_pairs, relation_kinds
+from workbench.interpret.relations.spatial import spatial_edges
 from workbench.interpret.relations.table import EFFECT_UNITS, KINDS, Edge
 
-__all__ = ["EFFECT_UNITS", "KINDS", "Edge", "RelationGraph"]
+__all__ = [
+    "EFFECT_UNITS",
+    "KINDS",
+    "Edge",
+    "RelationGraph",
+    "association_edges",
+    "layer_pairs",
+    "relation_kinds",
+    "spatial_edges",
+]
