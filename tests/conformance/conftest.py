@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
-from workbench import models
+from workbench import explain, models
 from workbench.models import ImageModel, Preprocessing
 
 NAMES = ("cat", "dog", "bird", "fish")
@@ -50,3 +54,27 @@ def model() -> ImageModel:
 @pytest.fixture
 def inputs() -> torch.Tensor:
     return torch.randn(3, 3, 20, 24, generator=torch.Generator().manual_seed(1))
+
+
+# enough to run each method, too little to use it for anything
+SMALL: dict[str, dict[str, Any]] = {
+    "extremal_perturbation": {"iterations": 6},
+    "hierarchical_occlusion": {"patch": 4},
+    "hipe": {"cells": 4, "levels": 2},
+    "integrated_gradients": {"steps": 8},
+    "kernel_shap": {"samples": 24, "segments": 8},
+    "lime": {"samples": 24, "segments": 8},
+    "meaningful_perturbation": {"iterations": 6},
+    "rise": {"masks": 48, "cells": 4},
+    "smoothgrad": {"samples": 4},
+}
+
+
+@pytest.fixture
+def run() -> Callable[..., xr.DataArray]:
+    """Explain with the method of a name, with as little work as shows anything."""
+
+    def small(name: str, model: Any, images: Any, **parameters: Any) -> xr.DataArray:
+        return explain.explain(name, model, images, **{**SMALL.get(name, {}), **parameters})
+
+    return small
