@@ -9,7 +9,7 @@ import xarray as xr
 
 from workbench.arrays import IMAGE, UNIT, X, Y, strings
 from workbench.data import as_source
-from workbench.errors import InputError, ShapeError, StoreMismatchError, unknown_name
+from workbench.errors import InputError, ShapeError, unknown_name
 from workbench.interpret.coreset import subject
 from workbench.interpret.reading import category_of_images, one_layer, unit_maps
 from workbench.panels.unit_profile import as_grid, is_prepared, pictures
@@ -64,7 +64,7 @@ def coreset_units(
     Raises:
         UnknownNameError: no such category or layer.
         InputError: an interpretation that gives no weights by category and unit, or numbers below 1.
-        StoreMismatchError: ``images`` lack images of the store.
+        StoreMismatchError, ShapeError: ``images`` are not those of the activations.
     """
     if ranks < 1 or top < 1:
         raise InputError(f"ranks is {ranks} and top {top}; expected at least 1 each.")
@@ -72,7 +72,9 @@ def coreset_units(
     member, names = category_of_images(data, labels)
     index = category_number(category, names)
     prepared = interpretation or subject("relevant_units", data, labels=labels, layers=[layer])
-    found = [prepared.interpret(some, None) for some in (np.flatnonzero(prepared.category >= 0), coreset.indices)]
+    found = [
+        prepared.interpret(some, None) for some in (np.flatnonzero(prepared.category >= 0), np.sort(coreset.indices))
+    ]
     return describe_units(
         data, coreset, found[0], found[1], index, interpretation=prepared, member=member, names=names, layer=layer,
         images=images, ranks=ranks, top=top,
@@ -243,7 +245,7 @@ def _as_given(images: Any, wanted: NDArray[np.int64], count: int) -> NDArray[np.
         raise InputError("images is network input; without a store nobody knows how to turn it back into pictures.")
     source = as_source(images)
     if len(source) != count:
-        raise StoreMismatchError(f"{len(source)} images, but features of {count}. Give the images in their order.")
+        raise ShapeError(f"{len(source)} images, but features of {count}. Give the images in their order.")
     found = [np.asarray(source[int(one)].image, dtype=np.float32) / 255 for one in wanted]
     if len({one.shape for one in found}) > 1:
         raise ShapeError("The images have different sizes. Resize them to one size, or give a store.")
