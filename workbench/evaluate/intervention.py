@@ -180,7 +180,7 @@ def _names(scenes: Sequence[Scene], of: Element) -> list[str]:
         names.append(WATERMARK)
     if not names:
         other = " Pass of='object' to take whole objects away." if of == "part" else ""
-        raise InputError(f"None of the {len(scenes)} scenes has an {of} that could be taken away.{other}")
+        raise InputError(f"None of the {len(scenes)} scenes has {'a part' if of == 'part' else 'an object'}.{other}")
     return names
 
 
