@@ -1,6 +1,6 @@
 """Interpretation, what has the model learned."""
 
-from workbench.interpret import coreset
+from workbench.interpret import coreset, relations
 from workbench.interpret.ablation import ablation_curve
 from workbench.interpret.activations import Activations, MemoryActivations, Selection, observe, select
 from workbench.interpret.concept_vectors import concept_vectors
@@ -30,6 +30,7 @@ __all__ = [
     "interpreters",
     "observe",
     "patch_activity",
+    "relations",
     "relevant_units",
     "relevant_units_of_features",
     "rules",

@@ -12,6 +12,8 @@ import xarray as xr
 from workbench import evaluate, interpret
 from workbench.interpret import coreset
 
+WITHOUT_MAPS = ("ablation_curve", "relations.discover")
+
 
 @pytest.fixture(scope="module")
 def results(planted, held_out):
@@ -26,6 +28,9 @@ def results(planted, held_out):
         "concepts": interpret.concepts(store, head=head, count=3),
         "concept_vectors": interpret.concept_vectors(store, shown, head=head, draws=2, random_concepts=19),
         "rules": interpret.rules(store, heat, size=6, top_units=6, least_confidence=0.1),
+        "relations.discover": interpret.relations.discover(
+            store, planted.model, kinds=("association", "spatial"), layers=["activation"], within=True
+        ).dataset,
         "ablation_curve": interpret.ablation_curve(
             planted.model,
             held_out.pictures,
@@ -55,7 +60,7 @@ def test_results_say_where_they_come_from_and_survive_a_file(results, name, tmp_
         assert all(isinstance(dim, str) and not dim.startswith("dim_") for dim in variable.dims)
 
 
-@pytest.mark.parametrize("name", [name for name in interpret.interpreters if name != "ablation_curve"])
+@pytest.mark.parametrize("name", [name for name in interpret.interpreters if name not in WITHOUT_MAPS])
 def test_what_was_found_can_be_drawn_on_other_images(results, held_out, name):
     category = "red" if name == "concepts" else None
     drawn = interpret.heatmaps(results[name], held_out.store, category=category, images=[0, 5], size=(20, 24))

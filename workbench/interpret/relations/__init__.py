@@ -1,6 +1,9 @@
 """Relations that a model encodes: which units go together, where, and which cause which."""
 
 from workbench.interpret.relations.association import association_edges
+from workbench.interpret.relations.causal import causal_edges
+from workbench.interpret.relations.comparison import compare
+from workbench.interpret.relations.discover import discover
 from workbench.interpret.relations.graph import RelationGraph
 from workbench.interpret.relations.kinds import layer_pairs, relation_kinds
 from workbench.interpret.relations.spatial import spatial_edges
@@ -12,6 +15,9 @@ __all__ = [
     "Edge",
     "RelationGraph",
     "association_edges",
+    "causal_edges",
+    "compare",
+    "discover",
     "layer_pairs",
     "relation_kinds",
     "spatial_edges",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench.errors import InputError
+from workbench.errors import InputError, StoreMismatchError
 from workbench.registry import Registry
 
 if TYPE_CHECKING:
@@ -83,3 +83,25 @@ def layer_pairs(model: ImageModel, layers: Sequence[str], *, within: bool = Fals
             )
     pairs = list(itertools.pairwise(names))
     return [*((name, name) for name in names), *pairs] if within else pairs
+
+
+def check_store(store: Activations, model: ImageModel) -> None:
+    """Refuse activations that another model gave.
+
+    Args:
+        store: the activations, which may know the hash of the weights that gave them.
+        model: the model.
+
+    Raises:
+        StoreMismatchError: the weights are others.
+    """
+    check = getattr(store, "check_model", None)
+    if check is not None:
+        check(model)
+        return
+    known = store.dataset(str(next(iter(store.layers)))).attrs.get("weights_hash")
+    if known is not None and known != model.weights_hash:
+        raise StoreMismatchError(
+            f"The activations come from weights {str(known)[:12]}; the model {model.name!r} has other ones, "
+            f"{model.weights_hash[:12]}. Load the model that gave them, or observe this one anew."
+        )
