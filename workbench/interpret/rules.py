@@ -105,7 +105,7 @@ def rules(
     owner = np.array([category[position[str(image)]] for image in patches["image"].values], dtype=np.int64)
     if not (owner >= 0).any():
         raise InputError("No explained patch belongs to a category; check that the heatmaps have positive values.")
-    fired = _transactions(activity.values[owner >= 0], top_units)
+    fired = transactions(activity.values[owner >= 0], top_units)
     owner = owner[owner >= 0]
     found = [_rules_of(fired, owner, each, least_support, longest) for each in np.unique(owner)]
     result = _judge(fired, owner, [rule for some in found for rule in some], len(names))
@@ -158,8 +158,16 @@ def _frame(values: NDArray[np.bool_]) -> pd.DataFrame:
     return pd.DataFrame(values)
 
 
-def _transactions(activity: NDArray[np.float32], top_units: int) -> NDArray[np.bool_]:
-    """(patch, unit): whether the unit is among the most active ones, and active at all."""
+def transactions(activity: NDArray[np.float32], top_units: int) -> NDArray[np.bool_]:
+    """Units that fire on each patch: among the most active ones, and active at all.
+
+    Args:
+        activity: (patch, unit) float.
+        top_units: most units a patch.
+
+    Returns:
+        (patch, unit) bool.
+    """
     fired = np.zeros(activity.shape, dtype=bool)
     strongest = np.argsort(-activity, axis=1, kind="stable")[:, :top_units]
     np.put_along_axis(fired, strongest, True, axis=1)

@@ -13,7 +13,17 @@ from workbench.data import ImageSource, as_source
 from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError, UnknownNameError
 from workbench.interpret import coreset
 
-ALL = ("random", "moderate", "herding", "k_center_greedy", "k_medoids", "facility_location", "d2", "kernel_herding")
+ALL = (
+    "random",
+    "moderate",
+    "herding",
+    "k_center_greedy",
+    "k_medoids",
+    "facility_location",
+    "d2",
+    "kernel_herding",
+    "target_aware",
+)
 
 
 def table(values) -> xr.DataArray:

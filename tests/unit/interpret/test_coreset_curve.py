@@ -146,6 +146,124 @@ def test_weights_reach_the_method(planted):
         coreset.coreset_curve("concepts", planted.store, ("random",), labels="true", weighted=True, count=2, **QUICK)
 
 
+@pytest.mark.parametrize("method", ["relevant_units", "concepts", "rules", "dissect"])
+def test_the_target_aware_selector_reads_for_the_method(planted, method):
+    options = {
+        "relevant_units": {"units_per_category": 2},
+        "concepts": {"count": 3, "iterations": 50},
+        "rules": {"heatmaps": planted.masks.any("part").astype(float), "size": 6, "top_units": 4},
+        "dissect": {"masks": planted.masks, "quantile": 0.95},
+    }[method]
+    curve = coreset.coreset_curve(method, planted.store, ("target_aware",), labels="true", **QUICK, **options)
+    assert '"target_aware": "reading"' in curve.attrs["pools"]
+    aware = curve.sel(selector="target_aware")
+    np.testing.assert_allclose(aware["score"].sel(fraction=1.0), curve["ceiling"], atol=0.05)
+    half = curve["value"].sel(fraction=0.5)
+    # where half of the images at random give little, as in dissecting the planted network, more than they give
+    assert float(half.sel(selector="target_aware")) > min(0.8, float(half.sel(selector="random")))
+    pooled = coreset.coreset_curve(
+        method,
+        planted.store,
+        ("target_aware",),
+        labels="true",
+        pools={"target_aware": "max"},
+        **{**QUICK, "splits": 2},
+        **options,
+    )
+    assert '"target_aware": "max"' in pooled.attrs["pools"]
+
+
+@pytest.mark.parametrize("similarity", ["heatmap iou", "heatmap spearman"])
+@pytest.mark.parametrize("method", ["relevant_units", "concepts", "dissect"])
+def test_what_two_interpretations_mark_on_images_held_out(planted, method, similarity):
+    options = {"masks": planted.masks, "quantile": 0.95} if method == "dissect" else {}
+    if method == "concepts":
+        options = {"count": 3, "iterations": 50}
+    prepared = coreset.subject(method, planted.store, labels="true", similarity=similarity, **options)
+    held = np.flatnonzero(prepared.category < 0)
+    assert 3 <= len(held) <= 32
+    assert prepared.facts["held_out"] == held.tolist()
+    result = prepared.interpret(np.flatnonzero(prepared.category >= 0), None)
+    assert prepared.similarity(result, result) == pytest.approx(1)
+    shuffled = prepared.chance(result, np.random.default_rng(0))
+    assert prepared.similarity(result, shuffled) < 0.9
+    chosen = coreset.subject(
+        method, planted.store, labels="true", similarity=similarity, held_out=[3, 40, 90], **options
+    )
+    np.testing.assert_array_equal(np.flatnonzero(chosen.category < 0), [3, 40, 90])
+    curve = coreset.coreset_curve(chosen, planted.store, ("random",), labels="true", **QUICK)
+    assert float(curve["images"][-1]) <= 59
+    assert float(curve["ceiling"].mean()) > float(curve["floor"].mean())
+
+
+def test_heatmaps_are_compared_where_they_are(planted):
+    from workbench.interpret.coreset.heat import heatmap_similarity
+
+    # three units: marked on the left half, on the right half, on the left three quarters
+    maps = np.zeros((2, 3, 4, 4), dtype=np.float32)
+    for unit, columns in enumerate((slice(0, 2), slice(2, 4), slice(0, 3))):
+        maps[:, unit, :, columns] = 2
+    store = type(planted.store)({"layer": xr.DataArray(maps, dims=("image", "unit", "y", "x"))})
+    left, right, wide, nothing = *np.eye(3)[:, None], np.zeros((1, 3))
+    overlap = heatmap_similarity(store, ["layer"], np.arange(2), "heatmap iou", matched=False)
+    assert overlap(left, 3 * left) == 1
+    assert overlap(left, right) == 0
+    assert overlap(left, wide) == pytest.approx(2 / 3)
+    ranks = heatmap_similarity(store, ["layer"], np.arange(2), "heatmap spearman", matched=False)
+    assert ranks(left, 3 * left) == pytest.approx(1)
+    assert ranks(left, right) == pytest.approx(-1)
+    for compare in (overlap, ranks):
+        assert compare(nothing, nothing) == 1
+        assert compare(nothing, left) == 0
+    matched = heatmap_similarity(store, ["layer"], np.arange(2), "heatmap iou", matched=True)
+    assert matched(np.eye(3)[None, :2], np.eye(3)[None, 1::-1]) == 1
+
+
+class Counting:
+    """A store that remembers whose maps were asked for."""
+
+    def __init__(self, store):
+        self.store, self.read = store, set()
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    def dataset(self, layer):
+        outer = self
+
+        class Watched(type(self.store.maps[layer])):
+            __slots__ = ()
+
+            def isel(self, indexers=None, **more):
+                rows = (indexers or more).get("image")
+                outer.read |= set(np.arange(len(outer.store.identifiers))[rows].tolist())
+                return super().isel(indexers, **more)
+
+        data = self.store.dataset(layer)
+        maps = data["maps"]
+        watched = Watched(maps.values, dims=maps.dims, coords=maps.coords)
+
+        class Dataset(dict):
+            attrs = data.attrs
+
+            def isel(self, indexers):
+                outer.read |= set(np.asarray(indexers["image"]).tolist())
+                return data.isel(indexers)
+
+        return Dataset({**{name: data[name] for name in ("max", "mean")}, "maps": watched})
+
+
+def test_features_of_images_that_nobody_asked_for_are_not_read(planted):
+    watched = Counting(planted.store)
+    prepared = coreset.subject("relevant_units", watched, labels="true", sparsity=1.0)
+    assert not watched.read
+    first = prepared.interpret(np.arange(0, 120, 10), None)
+    assert watched.read == set(range(0, 120, 10))
+    watched.read.clear()
+    np.testing.assert_array_equal(prepared.interpret(np.arange(0, 120, 10), None), first)
+    assert not watched.read
+
+
 @pytest.mark.parametrize("similarity", ["cosine", "jaccard", "overlap", "rank biased overlap"])
 def test_similarities_of_units(planted, similarity):
     prepared = coreset.subject("relevant_units", planted.store, labels="true", similarity=similarity)
@@ -168,6 +286,14 @@ def test_bad_input_is_named(planted):
         coreset.coreset_curve("relevant_units", planted.store, ("moderat",), **QUICK)
     with pytest.raises(UnknownNameError, match="jaccard"):
         coreset.coreset_curve("relevant_units", planted.store, similarity="jacard", **QUICK)
+    for bad, said in (
+        ({"held_out": [500]}, "one or more of the 120"),
+        ({"held_out": range(119)}, "fewer than the two"),
+    ):
+        with pytest.raises(InputError, match=said):
+            coreset.subject("relevant_units", planted.store, labels="true", similarity="heatmap iou", **bad)
+    with pytest.raises(InputError, match="held_out is for"):
+        coreset.subject("relevant_units", planted.store, labels="true", held_out=[1])
     alone = np.where(np.arange(120) == 5, 2, np.arange(120) % 2)
     with pytest.raises(InputError, match="category 2 has a single image"):
         coreset.coreset_curve("relevant_units", planted.store, labels=alone, **QUICK)

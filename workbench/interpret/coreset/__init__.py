@@ -6,8 +6,10 @@ from workbench.interpret.coreset.covering import facility_location, k_center_gre
 from workbench.interpret.coreset.curve import coreset_curve, split_halves
 from workbench.interpret.coreset.passing import features_of
 from workbench.interpret.coreset.pruning import d2
+from workbench.interpret.coreset.reading import reading
 from workbench.interpret.coreset.registry import selectors
 from workbench.interpret.coreset.subjects import Subject, subject
+from workbench.interpret.coreset.target import calibrated_weights, target_aware
 from workbench.interpret.coreset.typical import herding, kernel_herding, moderate, random
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Coreset",
     "Subject",
     "adaptive_coreset",
+    "calibrated_weights",
     "choose",
     "coreset_curve",
     "d2",
@@ -27,7 +30,9 @@ __all__ = [
     "moderate",
     "pooled_features",
     "random",
+    "reading",
     "selectors",
     "split_halves",
     "subject",
+    "target_aware",
 ]

@@ -12,7 +12,9 @@ from workbench.arrays import IMAGE, UNIT, check_array, provenance, strings
 from workbench.data import as_source
 from workbench.errors import InputError, NotFiniteError, ShapeError
 from workbench.interpret.coreset.distances import nearest
+from workbench.interpret.coreset.reading import reading
 from workbench.interpret.coreset.registry import selectors
+from workbench.interpret.coreset.target import RIDGE, TARGET_AWARE, calibrated_weights
 from workbench.interpret.reading import category_of_images, one_layer
 
 if TYPE_CHECKING:
@@ -139,9 +141,10 @@ def choose(
     """Choose a few images that stand for all.
 
     Args:
-        data: an activation store, whose pooled features are read (never its maps), or features (image, unit).
+        data: an activation store, whose pooled features are read (never its maps, but for ``target``), or features
+            (image, unit).
         selector: a registered selector: ``random``, ``moderate``, ``d2``, ``k_center_greedy``, ``herding``,
-            ``k_medoids``, ``facility_location`` or ``kernel_herding``.
+            ``k_medoids``, ``facility_location``, ``kernel_herding`` or ``target_aware``.
         fraction: share of the images to choose, in (0, 1]; of each category, where there are labels.
         count: how many to choose instead, shared among the categories by their size, at least one each.
         labels: to choose within each category: ``"predicted"``, ``"true"`` (both need a store), or (image) integers;
@@ -150,7 +153,9 @@ def choose(
         pool: which pooled features, ``"mean"``, ``"max"`` or ``"both"`` side by side.
         images: the pictures, so that the coreset can be extracted or shown.
         seed: of whatever the selector leaves to chance.
-        **parameters: what else the selector takes.
+        **parameters: what else the selector takes. ``target_aware`` takes ``target``, the method that is to be run: of
+            a store it then reads what that method reads, see :func:`~workbench.interpret.coreset.reading.reading`,
+            whose result can also be given as ``data``.
 
     Returns:
         The coreset, category by category in the order of choice.
@@ -162,7 +167,8 @@ def choose(
         UnknownNameError: no such selector or layer.
     """
     method = selectors[selector]
-    features, names, attrs = _features(data, layer, pool)
+    table, parameters = _for_target(data, selector, layer, parameters)
+    features, names, attrs = _features(table, layer, pool)
     category = _categories(data, labels, len(features))
     shares = _shares(category, fraction, count)
     if np.ptp(features, axis=0).max() == 0:
@@ -176,7 +182,11 @@ def choose(
         generator = np.random.default_rng([seed, each])
         part = np.asarray(method(features[members], wanted, generator=generator, **parameters), dtype=np.int64)
         chosen.append(members[part])
-        weights.append(_stand_for(features[members], part, nearest_only=selector in COVERING))
+        ridge = RIDGE.get(parameters.get("target", "")) if selector == TARGET_AWARE else None
+        if ridge is None:
+            weights.append(_stand_for(features[members], part, nearest_only=selector in COVERING))
+        else:
+            weights.append(calibrated_weights(features[members], part, leading=parameters["leading"], ridge=ridge))
     indices = np.concatenate(chosen)
     source = None if images is None else as_source(images)
     found = Coreset(
@@ -227,6 +237,45 @@ def pooled_features(store: Activations, *, layer: str | None = None, pool: Pool 
         coords={IMAGE: strings(store.identifiers)},
         attrs={**{key: value for key, value in data.attrs.items() if key != "versions"}, "layer": name, "pool": pool},
     )
+
+
+def coreset_size(category: NDArray[np.int64], fraction: float) -> int:
+    """How many images a fraction of each category is, one at least of each.
+
+    Args:
+        category: (image) int64, -1 for none.
+        fraction: in (0, 1].
+
+    Returns:
+        The number.
+
+    Raises:
+        InputError: a fraction out of range.
+    """
+    return sum(_shares(category, fraction, None).values())
+
+
+def _for_target(
+    data: Activations | xr.DataArray, selector: str, layer: str | None, parameters: dict[str, Any]
+) -> tuple[Activations | xr.DataArray, dict[str, Any]]:
+    """What the method reads, where a target is named, and what its reading says of itself."""
+    if selector != TARGET_AWARE:
+        return data, parameters
+    target = parameters.get("target")
+    if not isinstance(data, xr.DataArray):
+        if target is None:
+            return data, parameters
+        data = reading(data, target, layers=layer)
+    known = data.attrs.get("target")
+    if target is not None and target != known:
+        found = "no reading" if known is None else f"the reading of {known}"
+        raise InputError(
+            f"target is {target!r}, but the features are {found}. Pass the store, or what "
+            f"coreset.reading(store, {target!r}) gives."
+        )
+    if known is None:
+        return data, parameters
+    return data, {**parameters, "target": known, "leading": int(data.attrs["leading"])}
 
 
 def _features(

@@ -18,9 +18,10 @@ import xarray as xr
 
 from workbench.arrays import IMAGE, provenance, strings
 from workbench.errors import InputError, StoreMismatchError, unknown_name
-from workbench.interpret.coreset.choice import Pool, choose, pooled_features
+from workbench.interpret.coreset.choice import Pool, choose, coreset_size, pooled_features
 from workbench.interpret.coreset.registry import selectors as registered
 from workbench.interpret.coreset.subjects import Subject, subject
+from workbench.interpret.coreset.target import SPREAD, TARGET_AWARE
 from workbench.stats import bootstrap_dataset, holm, sign_flip_test
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def coreset_curve(
     layer: str | None = None,
     pool: Pool = "mean",
     pools: Mapping[str, Pool] | None = None,
-    weighted: bool = False,
+    weighted: bool | None = None,
     seed: int = 0,
     workers: int = 1,
     path: str | Path | None = None,
@@ -86,8 +87,11 @@ def coreset_curve(
         labels: categories within which images are split and chosen: ``"predicted"``, ``"true"``, or (image) integers.
         layer: the layer whose pooled features the selectors see; may be left out where there is but one.
         pool: ``"mean"``, ``"max"`` or ``"both"``.
-        pools: selectors that are to see another pool; ``{"kernel_herding": "both"}`` where omitted.
-        weighted: give the method the coreset's weights (``relevant_units`` only).
+        pools: selectors that are to see another pool; ``{"kernel_herding": "both"}`` where omitted. ``target_aware``
+            sees what the method reads, see :func:`~workbench.interpret.coreset.reading.reading`, unless it is named
+            here or the subject does not say; for dissection, which knows no categories, it chooses over all images.
+        weighted: give the method the coresets' weights (``relevant_units`` and ``dissect`` only); where omitted, those
+            of ``target_aware`` alone, which chooses images together with their weights.
         seed: of splits, draws and the floor. The same seed gives the same result on any number of workers.
         workers: threads; joblib's ``parallel_config`` puts the work elsewhere, on dask for instance.
         path: a file that keeps each similarity as it is computed; running again does what is missing.
@@ -114,9 +118,11 @@ def coreset_curve(
     names = _check_selectors(selectors)
     shares = _check(fractions, splits, random_draws, workers)
     prepared = method if isinstance(method, Subject) else subject(method, store, labels=labels, **options)
-    pools = {"kernel_herding": "both"} if pools is None else pools
-    pool_of = {name: pools.get(name, pool) for name in names}
+    read = prepared.reading if TARGET_AWARE in names and TARGET_AWARE not in (pools or {}) else None
+    pools = {"kernel_herding": "both", TARGET_AWARE: "both"} if pools is None else pools
+    pool_of = {name: pools.get(name, pool) for name in names if name != TARGET_AWARE or read is None}
     features = {each: pooled_features(store, layer=layer, pool=each) for each in sorted(set(pool_of.values()))}
+    aware = None if read is None else read()
     halves = [split_halves(prepared.category, np.random.default_rng([seed, split])) for split in range(splits)]
     facts: dict[str, Any] = {
         "method": "coreset_curve",
@@ -124,7 +130,7 @@ def coreset_curve(
         "seed": seed,
         "weighted": weighted,
         "layer": next(iter(features.values())).attrs["layer"],
-        "pools": pool_of,
+        "pools": {**pool_of, **({} if aware is None else {TARGET_AWARE: "reading"})},
         **{f"subject_{key}": value for key, value in prepared.facts.items()},
     }
     references = [prepared.interpret(second, None) for _, second in halves]
@@ -136,18 +142,27 @@ def coreset_curve(
         draws = [prepared.chance(whole, generator) for _ in range(CHANCE_DRAWS)]
         floor[split] = np.mean([prepared.similarity(draw, references[split]) for draw in draws])
 
+    seen: dict[tuple[int, bytes, bytes], float] = {}
+
     def run(task: Task) -> tuple[Task, float]:
         first = halves[task.split][0]
+        table = aware if task.selector == TARGET_AWARE and aware is not None else features[pool_of[task.selector]]
+        shares: dict[str, Any] = {"fraction": task.fraction, "labels": prepared.category[first]}
+        if table is aware and prepared.name in SPREAD:
+            shares = {"count": coreset_size(prepared.category[first], task.fraction)}
         found = choose(
-            features[pool_of[task.selector]].isel({IMAGE: first}),
+            table.isel({IMAGE: first}),
             selector=task.selector,
-            fraction=task.fraction,
-            labels=prepared.category[first],
             seed=int(np.random.SeedSequence([seed, task.split, task.draw]).generate_state(1)[0]),
+            **shares,
         )
-        weights = found.weights if weighted else None
-        result = prepared.interpret(first[found.indices], weights)
-        return task, prepared.similarity(result, references[task.split])
+        own = table is aware and prepared.weighable if weighted is None else weighted
+        # small fractions of few images are often the same coreset
+        key = (task.split, found.indices.tobytes(), found.weights.tobytes() if own else b"")
+        if key not in seen:
+            result = prepared.interpret(first[found.indices], found.weights if own else None)
+            seen[key] = prepared.similarity(result, references[task.split])
+        return task, seen[key]
 
     tasks = [
         Task(split, name, fraction, draw)
