@@ -257,10 +257,10 @@ def test_features_of_images_that_nobody_asked_for_are_not_read(planted):
     watched = Counting(planted.store)
     prepared = coreset.subject("relevant_units", watched, labels="true", sparsity=1.0)
     assert not watched.read
-    first = prepared.interpret(np.arange(0, 120, 10), None)
-    assert watched.read == set(range(0, 120, 10))
+    first = prepared.interpret(np.arange(30, 50), None)
+    assert watched.read == set(range(30, 50))
     watched.read.clear()
-    np.testing.assert_array_equal(prepared.interpret(np.arange(0, 120, 10), None), first)
+    np.testing.assert_array_equal(prepared.interpret(np.arange(30, 50), None), first)
     assert not watched.read
 
 
