@@ -2,6 +2,7 @@
 
 from workbench.evaluate.agreement import intervention_agreement
 from workbench.evaluate.binarise import BINARISER_FAMILY, Binariser, as_binariser, binarise
+from workbench.evaluate.binarised_iou import binarised_iou
 from workbench.evaluate.binarisers import binarisers
 from workbench.evaluate.complexity import effective_complexity, entropy, sparseness
 from workbench.evaluate.faithfulness import comprehensiveness, deletion, insertion, pixel_flipping, sufficiency
@@ -19,6 +20,7 @@ from workbench.evaluate.localisation import (
     relevance_rank,
 )
 from workbench.evaluate.memorising import train_on_random_labels
+from workbench.evaluate.part_masks import part_masks
 from workbench.evaluate.regions import boxes_to_masks, masks_on_grid
 from workbench.evaluate.registry import metrics
 from workbench.evaluate.removal import random_maps
@@ -36,6 +38,7 @@ __all__ = [
     "Binariser",
     "as_binariser",
     "binarise",
+    "binarised_iou",
     "binarisers",
     "box_iou",
     "boxes_to_masks",
@@ -60,6 +63,7 @@ __all__ = [
     "max_sensitivity",
     "metrics",
     "model_randomisation",
+    "part_masks",
     "pixel_flipping",
     "pointing_game",
     "random_maps",

@@ -78,7 +78,7 @@ def pointing_game(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes, *, tolera
             "centre": (near & middle).sum(axis=(1, 2)) / middle.sum(),
         }
 
-    return _evaluate(heatmaps, masks, core, baseline="centre", metric="pointing_game", tolerance=tolerance)
+    return score_masks(heatmaps, masks, core, baseline="centre", metric="pointing_game", tolerance=tolerance)
 
 
 @metrics.register(
@@ -105,7 +105,7 @@ def relevance_mass(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) -> xr.Da
 
     Source: [arras2022]
     """
-    return _evaluate(heatmaps, masks, mass_core, metric="relevance_mass")
+    return score_masks(heatmaps, masks, mass_core, metric="relevance_mass")
 
 
 @metrics.register(
@@ -137,7 +137,7 @@ def energy_pointing_game(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) ->
     def core(heat: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
         return mass_core(heat, _filled_boxes(truth) if isinstance(masks, xr.DataArray) else truth)
 
-    return _evaluate(heatmaps, masks, core, metric="energy_pointing_game")
+    return score_masks(heatmaps, masks, core, metric="energy_pointing_game")
 
 
 @metrics.register(
@@ -165,7 +165,7 @@ def relevance_rank(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) -> xr.Da
 
     Source: [arras2022]
     """
-    return _evaluate(heatmaps, masks, rank_core, metric="relevance_rank")
+    return score_masks(heatmaps, masks, rank_core, metric="relevance_rank")
 
 
 @metrics.register(
@@ -192,7 +192,7 @@ def mask_average_precision(heatmaps: xr.DataArray, masks: xr.DataArray | Boxes) 
 
     Source: [choe2020]
     """
-    return _evaluate(heatmaps, masks, precision_core, metric="mask_average_precision")
+    return score_masks(heatmaps, masks, precision_core, metric="mask_average_precision")
 
 
 @metrics.register(
@@ -234,7 +234,7 @@ def mask_iou(
         score = overlap / (size + truth.sum(axis=(1, 2))[:, None] - overlap)
         return {"score": score, "chance": np.broadcast_to(area_share(truth)[:, None], shape).copy()}
 
-    return _evaluate(heatmaps, masks, core, thresholds=levels, metric="mask_iou")
+    return score_masks(heatmaps, masks, core, thresholds=levels, metric="mask_iou")
 
 
 @metrics.register(
@@ -285,7 +285,7 @@ def box_iou(
         chance = np.array([_overlaps(whole, boxes).max(initial=0) for boxes in objects])
         return {"score": best, "chance": np.broadcast_to(chance[:, None], best.shape).copy()}
 
-    result = _evaluate(heatmaps, masks, core, thresholds=fractions, metric="box_iou")
+    result = score_masks(heatmaps, masks, core, thresholds=fractions, metric="box_iou")
     reached = xr.concat(
         [(result["score"] >= level).where(result["score"].notnull()).mean(IMAGE) for level in wanted],
         dim=xr.Variable("level", wanted),
@@ -313,7 +313,7 @@ def check_thresholds(thresholds: Sequence[float]) -> NDArray[np.float64]:
     return levels
 
 
-def _evaluate(
+def score_masks(
     heatmaps: xr.DataArray,
     masks: xr.DataArray | Boxes,
     core: Core,
@@ -323,7 +323,24 @@ def _evaluate(
     metric: str,
     **parameters: Any,
 ) -> xr.Dataset:
-    """Score every mask of every image by ``core`` and put means and intervals beside the scores."""
+    """Score every mask of every image by ``core`` and put means and intervals beside the scores.
+
+    Args:
+        heatmaps: (image, y, x) finite numbers.
+        masks: as in :func:`pointing_game`.
+        core: takes maps (image, y, x) of zero or more and masks (image, y, x), and gives ``score`` and the baseline,
+            (image) or (image, threshold).
+        thresholds: (threshold), where the core gives one score each.
+        baseline: what the core calls the score to compare with.
+        metric: name of the metric.
+        **parameters: recorded with the result.
+
+    Returns:
+        Dataset as in :func:`relevance_mass`.
+
+    Raises:
+        ShapeError, DtypeError, NotFiniteError, InputError: as in :func:`pointing_game`.
+    """
     heat, truth = aligned(heatmaps, masks)
     heat = np.maximum(heat, 0)
     extra = extra_dims(truth)

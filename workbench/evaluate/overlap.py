@@ -35,6 +35,7 @@ class Overlaps:
         areas: (image, part) float64, pixels of the part.
         levels: (image, unit, part) or (image, unit, 1) float64, the lowest value that the map chooses.
         responds: (image, unit) bool, where the map has a value above zero.
+        claimed_twice: (image) int64, pixels that more than one part claims.
         positions: pixels of an image.
     """
 
@@ -43,6 +44,7 @@ class Overlaps:
     areas: NDArray[np.float64]
     levels: NDArray[np.float64]
     responds: NDArray[np.bool_]
+    claimed_twice: NDArray[np.int64]
     positions: int
 
     @property
@@ -154,12 +156,13 @@ def measure(heatmaps: xr.DataArray, masks: xr.DataArray, binariser: Binariser) -
     kinds = parts if binariser.reads_masks else 1
     shared, areas = np.empty((images, units, parts)), np.empty((images, parts))
     chosen, levels = np.empty((images, units, kinds)), np.empty((images, units, kinds))
-    responds = np.empty((images, units), dtype=bool)
+    responds, twice = np.empty((images, units), dtype=bool), np.empty(images, dtype=np.int64)
     pooled = _pooled_levels(heatmaps, binariser) if binariser.name in POOLED else None
     for block, values in blocks(heatmaps):
         truth = masks[block].values.reshape(len(values), parts, positions)
         areas[block] = truth.sum(axis=2)
         responds[block] = (values > 0).any(axis=2)
+        twice[block] = (truth.sum(axis=1) > 1).sum(axis=1)
         # a product of matrices of 0 and 1: exact, since the counts stay below 2^24
         columns = truth.transpose(0, 2, 1).astype(np.float32)
         for kind in range(kinds):
@@ -171,7 +174,7 @@ def measure(heatmaps: xr.DataArray, masks: xr.DataArray, binariser: Binariser) -
             levels[block, :, kind], chosen[block, :, kind] = level, cut.sum(axis=2)
             some = slice(kind, kind + 1) if binariser.reads_masks else slice(None)
             shared[block, :, some] = cut @ columns[..., some]
-    return Overlaps(shared, chosen, areas, levels, responds, positions)
+    return Overlaps(shared, chosen, areas, levels, responds, twice, positions)
 
 
 def blocks(heatmaps: xr.DataArray) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -116,7 +116,8 @@ def waiou(
         scored images that show the part, and ``images`` (unit, part) int64, how many; ``linking_iou`` (unit, part),
         the same on the images that labels were learned on, NaN where labels were given. ``label`` (unit) str, "" for
         none; ``label_iou`` (unit), on the scored images; ``linked``, share of units with a label; ``part_units``
-        (part) int64, units of each label; ``half`` (image) str: ``"linking"``, ``"scoring"``, ``"both"`` or "".
+        (part) int64, units of each label; ``overlap`` (image) int64, pixels that more than one part claims, which a map
+        can cover for both; ``half`` (image) str: ``"linking"``, ``"scoring"``, ``"both"`` or "".
         Attribute ``biased`` is 1 where labels were learned on the scored images, or the binariser reads the masks.
 
     Raises:
@@ -184,6 +185,7 @@ def waiou(
             "label_iou": (UNIT, np.where(label >= 0, of_label(table[None], label)[0], np.nan)),
             "linked": ((), float((label >= 0).mean())),
             "part_units": (PART, np.bincount(label[label >= 0], minlength=len(names))),
+            "overlap": (IMAGE, found.claimed_twice),
             "half": (IMAGE, np.array(["", "linking", "scoring", "both"], dtype=object)[linking + 2 * scoring]),
         },
         coords={**row_coordinates(maps, truth), PART: truth[PART].values, "control": strings(CONTROLS)},

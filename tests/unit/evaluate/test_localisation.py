@@ -21,6 +21,7 @@ EVERY = (
     evaluate.mask_average_precision,
     evaluate.mask_iou,
     evaluate.box_iou,
+    evaluate.binarised_iou,
 )
 
 
@@ -65,7 +66,7 @@ def test_a_constant_map_scores_chance(metric, constant):
         np.testing.assert_allclose(result["score"], result["chance"])
 
 
-@pytest.mark.parametrize("metric", EVERY[1:5])
+@pytest.mark.parametrize("metric", [*EVERY[1:5], evaluate.binarised_iou])
 def test_random_maps_score_chance_within_the_interval(metric):
     masks = rectangles(count=200)
     noise = maps(np.random.default_rng(1).uniform(size=masks.shape))
@@ -86,7 +87,8 @@ def test_scores_are_bounded_and_blind_to_scale_and_mirror(seed, metric, factor):
     mirrored = metric(heat.isel(x=slice(None, None, -1)), masks.isel(x=slice(None, None, -1)))["score"]
     if metric is not evaluate.box_iou:  # of two blobs of one size the first is taken, and mirroring changes which
         np.testing.assert_allclose(score, mirrored, atol=1e-12)
-    if metric not in (evaluate.box_iou, evaluate.mask_iou):  # a scaled value may fall just under a scaled threshold
+    # a scaled value may fall just under a scaled threshold
+    if metric not in (evaluate.box_iou, evaluate.mask_iou, evaluate.binarised_iou):
         np.testing.assert_allclose(metric(heat * factor, masks)["score"], score, atol=1e-9)
 
 
@@ -104,6 +106,25 @@ def test_a_worked_example():
     np.testing.assert_allclose(found["score"][0], [4 / 9, 1, 1 / 4])
     np.testing.assert_array_equal(found["localised"].transpose("threshold", "level"), [[1, 0], [1, 1], [0, 0]])
     np.testing.assert_array_equal(found["box"][0, 2], [1, 1, 2, 2])
+
+
+@pytest.mark.parametrize("binariser", evaluate.BINARISER_FAMILY, ids=str)
+def test_a_binarised_map_overlaps_as_its_pixels_do(binariser):
+    masks = rectangles()
+    masks[3] = False
+    heat = maps(np.random.default_rng(0).exponential(size=masks.shape) + masks.values)
+    result = evaluate.binarised_iou(heat, masks, binarise=str(binariser))
+    truth = masks if binariser.reads_masks else None
+    chosen = evaluate.binarise(heat, method=binariser, masks=truth).values
+    for index in range(8):
+        if index == 3:
+            assert np.isnan(result["score"][index])
+            continue
+        mask = masks.values[index]
+        assert float(result["score"][index]) == (chosen[index] & mask).sum() / (chosen[index] | mask).sum()
+        a, b = chosen[index].mean(), mask.mean()
+        assert float(result["chance"][index]) == pytest.approx(a * b / (a + b - a * b))
+    assert int(result["n"]) == 7
 
 
 def test_every_object_of_an_image_is_scored_and_absent_ones_are_left_out():
