@@ -1,8 +1,10 @@
 """Relations that a model encodes: which units go together, where, and which cause which."""
 
 from workbench.interpret.relations.association import association_edges
+from workbench.interpret.relations.between_layers import causal_relations, concept_relations
 from workbench.interpret.relations.causal import causal_edges
 from workbench.interpret.relations.comparison import compare
+from workbench.interpret.relations.concept_edges import concept_edges
 from workbench.interpret.relations.discover import discover
 from workbench.interpret.relations.graph import RelationGraph
 from workbench.interpret.relations.kinds import layer_pairs, relation_kinds
@@ -16,7 +18,10 @@ __all__ = [
     "RelationGraph",
     "association_edges",
     "causal_edges",
+    "causal_relations",
     "compare",
+    "concept_edges",
+    "concept_relations",
     "discover",
     "layer_pairs",
     "relation_kinds",

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import InputError, StoreMismatchError
+from workbench.errors import InputError
 from workbench.explain import Meter
 from workbench.interpret.relations.assembling import assemble
 from workbench.interpret.relations.checkpoint import Checkpoint
 from workbench.interpret.relations.continuation import Layout, TracedPart, continuation
-from workbench.interpret.relations.evidence import adjusted, images_needed
+from workbench.interpret.relations.evidence import images_needed
 from workbench.interpret.relations.experiments import Options, experiment, surveyed
-from workbench.interpret.relations.graph import RelationGraph
 from workbench.interpret.relations.interventions import Setting
-from workbench.interpret.relations.kinds import relation_kinds
 from workbench.interpret.relations.survey import baseline_of, count_images
-from workbench.interpret.relations.table import NO_UNIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from workbench.explain.progress import Report, Stop
-    from workbench.interpret.activations import Activations
+    from workbench.interpret.relations.graph import RelationGraph
     from workbench.models import ImageModel
 
 
@@ -146,114 +142,6 @@ def causal_edges(
     size = (model.input_shape[1], model.input_shape[2])
     rerun = "the part between the layers" if isinstance(part, TracedPart) else "the whole network"
     return assemble(setting, verdicts, size=size, pairs_left_out=verdicts.untried, rerun=rerun, **facts)
-
-
-@relation_kinds.register(
-    "causal",
-    title="Causal relations between layers",
-    source=("vig2020", "syed2023", "benjamini1995"),
-    access="gradients",
-    returns="which units excite or inhibit which units of a later layer, where, and joined by which operator",
-    signed=True,
-    specificity="shared",
-    coverage="several layers",
-    annotation="none",
-    feedback="graph",
-    cost="for each source, the part of the network between the layers once an image in which it is active",
-    note="A replaced map can be a state that the network never saw. Only pairs of sources are tried together.",
-    parameters={"least_share": ("float", 0.5, 0.1, 0.9)},
-)
-def causal_relations(
-    store: Activations,
-    model: ImageModel,
-    images: Any,
-    *,
-    pairs: Sequence[tuple[str, str]],
-    units: Mapping[str, Sequence[int]] | None = None,
-    q: float = 0.05,
-    least_share: float = 0.5,
-    path: str | PathLike[str] | None = None,
-    progress: Report = False,
-    stop: Stop | None = None,
-    **options: Any,
-) -> RelationGraph:
-    """Find causal edges between several pairs of layers; see :func:`causal_edges`.
-
-    Args:
-        store: activations of the same model; only looked at to see that they are.
-        model: the model.
-        images: what ``model.prepare`` takes.
-        pairs: (source layer, target layer) of each pair to look between.
-        units: layer to indices of units, where only some are wanted.
-        q: the false discovery rate asked for, in (0, 1).
-        least_share: share of the strongest source's strength below which a source is marginal; in [0, 1).
-        path: a folder in which finished pieces are kept, a folder a pair of layers.
-        progress: False, True, or a callable that takes a Progress; it begins anew with each pair of layers.
-        stop: asked after each batch.
-        **options: of :func:`causal_edges`.
-
-    Returns:
-        The graph; q-values over all pairs of layers together.
-
-    Raises:
-        StoreMismatchError: the activations are of another model.
-        InputError: no images, or no pair of layers; and as :func:`causal_edges`.
-    """
-    check_model(store, model)
-    if images is None:
-        raise InputError("images is None; interventions run the network again, so pass the images of the store.")
-    if not pairs:
-        raise InputError("pairs is empty; expected at least one pair of a source layer and a target layer.")
-    chosen = units or {}
-    graphs = [
-        causal_edges(
-            model,
-            images,
-            source=source,
-            target=target,
-            sources=chosen.get(source),
-            targets=chosen.get(target),
-            q=q,
-            least_share=least_share,
-            path=None if path is None else Path(path) / f"{number:02d}",
-            progress=progress,
-            stop=stop,
-            **options,
-        )
-        for number, (source, target) in enumerate(pairs)
-    ]
-    return _adjusted_together(graphs)
-
-
-def _adjusted_together(graphs: Sequence[RelationGraph]) -> RelationGraph:
-    """One graph, with Benjamini-Hochberg over all its sources at once, and over all its operators."""
-    graph = RelationGraph.concatenate(graphs)
-    if len(graphs) == 1:
-        return graph
-    untried = sum(int(each.dataset.attrs["pairs_left_out"]) for each in graphs)
-    p_values, q_values = graph.column("p_value"), graph.column("q_value").copy()
-    partnered = graph.column("partner_unit") != NO_UNIT
-    for family, left_out in ((~partnered, untried), (partnered, 0)):
-        q_values[family] = adjusted(p_values[family], untried=left_out)
-    return RelationGraph(graph.dataset.assign(q_value=("edge", q_values)))
-
-
-def check_model(store: Activations, model: ImageModel) -> None:
-    """Refuse activations of another model.
-
-    Args:
-        store: activations, with the hash of the weights among the attributes of each layer where it is known.
-        model: the model.
-
-    Raises:
-        StoreMismatchError: the hash is of other weights.
-    """
-    known = store.dataset(str(next(iter(store.layers)))).attrs.get("weights_hash")
-    if known is not None and known != model.weights_hash:
-        raise StoreMismatchError(
-            f"The activations are of other weights ({str(known)[:12]}...) than those of {model.name!r} "
-            f"({model.weights_hash[:12]}...). Extract them anew with this model."
-        )
 
 
 def chosen_units(wanted: Sequence[int] | None, layout: Layout, name: str) -> NDArray[np.int64]:
