@@ -7,6 +7,7 @@
     python benchmarks/occlusion.py localisation    pointing game and box IoU against the rivals
     python benchmarks/occlusion.py memory          peak memory against the stated limit
     python benchmarks/occlusion.py first-picture   time to the first map, and to a certified one
+    python benchmarks/occlusion.py precision       bfloat16 against float32, every explainer
     python benchmarks/occlusion.py all             all of these, one after another
     python benchmarks/occlusion.py report          docs/benchmarks/occlusion.md from what was measured
 
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from occlusion_parts import fidelity, first_picture, localisation, memory, report, rivals, speed
+from occlusion_parts import fidelity, first_picture, localisation, memory, precision, report, rivals, speed
 from occlusion_parts.results import ROOT, Deadline, Results
 
 Show = Callable[[argparse.Namespace], Iterator[str]]
@@ -73,6 +74,12 @@ def run_first_picture(given: argparse.Namespace) -> Iterator[str]:
     yield from first_picture.tables(results)
 
 
+def run_precision(given: argparse.Namespace) -> Iterator[str]:
+    results = Results("precision")
+    precision.measure(results, Deadline(given.minutes), tuple(given.networks.split(",")), given.images)
+    yield from precision.tables(results)
+
+
 def run_report(given: argparse.Namespace) -> Iterator[str]:
     text = report.page()
     given.output.write_text(text, encoding="utf-8")
@@ -105,6 +112,9 @@ def commands() -> argparse.ArgumentParser:
     _add_data(part)
     add("memory", run_memory)
     add("first-picture", run_first_picture, threads=2).add_argument("--images", type=int, default=5)
+    part = add("precision", run_precision)
+    part.add_argument("--images", type=int, default=8, help="of the shipped networks; a quarter of that of the others")
+    part.add_argument("--networks", default=",".join((*precision.SHIPPED, *fidelity.NETWORKS)))
     add("report", run_report).add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks" / "occlusion.md")
     parts.add_parser("all").set_defaults(run=None)
     return parser
@@ -120,7 +130,17 @@ def main(given: list[str] | None = None) -> None:
     parser = commands()
     arguments = parser.parse_args(given)
     if arguments.run is None:
-        for name in ("speed", "calibrate", "fidelity", "rivals", "localisation", "memory", "first-picture", "report"):
+        for name in (
+            "speed",
+            "calibrate",
+            "fidelity",
+            "rivals",
+            "localisation",
+            "memory",
+            "first-picture",
+            "precision",
+            "report",
+        ):
             main([name])
         return
     torch.set_num_threads(arguments.threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from occlusion_parts import fidelity, first_picture, localisation, memory, rivals, speed
+from occlusion_parts import fidelity, first_picture, localisation, memory, precision, rivals, speed
 from occlusion_parts.results import Results
 
 HEAD = """# Fast occlusion: time, fidelity, localisation, memory
@@ -56,14 +56,16 @@ def _sections() -> Iterator[str]:
         ),
         ("Memory", "memory", memory.tables, "memory", ""),
         ("The first picture", "first-picture", first_picture.tables, "first_picture", ""),
+        ("bfloat16 against float32", "precision", precision.tables, "precision", ""),
     )  # fmt: skip
     for title, command, tables, name, words in parts:
         yield f"## {title}"
         yield ""
-        yield "```"
-        yield f"python benchmarks/occlusion.py {command}"
-        yield "```"
-        yield ""
+        if name != "speed" or Results(name).rows:  # which has a page of its own
+            yield "```"
+            yield f"python benchmarks/occlusion.py {command}"
+            yield "```"
+            yield ""
         if words:
             yield words
             yield ""

@@ -22,6 +22,13 @@ TARGETS: dict[str, float | None] = {
 }
 
 
+POINTER = (
+    "Fifteen networks, the forms of dense that were tried, and each ratio that is asked for: see *Exact incremental "
+    "occlusion against dense*, made by `python benchmarks/occlusion_exact.py`. Dense passes cost the same at every "
+    "position, so a sample of them is timed and counted up."
+)
+
+
 def measure(results: Results, deadline: Deadline, networks: tuple[str, ...]) -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -35,14 +42,9 @@ def measure(results: Results, deadline: Deadline, networks: tuple[str, ...]) -> 
 
 
 def tables(results: Results) -> Iterator[str]:
-    yield (
-        "Full rows, with more networks and the forms of dense that were tried, come from `python "
-        "benchmarks/occlusion_exact.py`; see also the section *Exact incremental occlusion against dense* where it is "
-        "printed. Dense passes cost the same at every position, so a sample of them is timed and counted up."
-    )
+    yield POINTER
     yield ""
     if not results.rows:
-        yield "Not measured by this command yet."
         return
     yield (
         "| network | threads | dense, ms a position | incremental, ms a position | times faster | target, one thread |"

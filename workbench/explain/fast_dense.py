@@ -21,6 +21,7 @@ from torch.fx.experimental.optimization import fuse
 from workbench.errors import DtypeError, ShapeError
 from workbench.explain.incremental.engine import CLOSE, ROUGHLY, fingerprint, program_of
 from workbench.explain.incremental.runner import run_whole
+from workbench.explain.incremental.schedule import costs
 from workbench.explain.incremental.trace import refuse_training
 from workbench.explain.incremental.translate import UntraceableError
 from workbench.explain.window_fills import Fill, hide_windows
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Form = Literal["traced", "folded", "plain"]
-BATCHES = (4, 16, 32)
-USUAL = {"cpu": 8}  # a batch whose maps stay in a processor's caches
-USUAL_ELSEWHERE = 32
+# Batches that are tried, the second one of which is usual. On a processor, maps of a batch should stay in its caches.
+BATCHES = {"cpu": (4, 8, 16)}
+BATCHES_ELSEWHERE = (16, 32, 64)
 MEMORY_LIMIT = 1024 * 2**20
-# Measuring costs about sixty passes the first time, which pays from so many windows on.
+# Measuring costs about forty passes the first time, which pays from so many windows on.
 MANY = 700
+# Where more of the multiplications are in layers that the engine leaves alone, torch's own folding is usual.
+LEFT_ALONE = 0.25
 _REMEMBERED = 2
 
 _chosen: WeakKeyDictionary[nn.Module, dict[Any, Choice]] = WeakKeyDictionary()
@@ -91,6 +94,7 @@ class FastDense:
         self.reasons: dict[Form, str] = {}
         # every question to a black box may cost something: none is asked only to measure
         self._measures = traced and not any(isinstance(part, CallableModule) for part in module.modules())
+        self._left_alone = False
         largest = example.numel()
         if traced:
             try:
@@ -99,6 +103,8 @@ class FastDense:
                 self.reasons["traced"] = self.reasons["folded"] = f"cannot be traced: {error}"
             else:
                 largest = max(int(np.prod(step.shape)) for step in program.steps if step.shape)
+                price = costs(program)
+                self._left_alone = price.fixed > LEFT_ALONE * price.dense
                 self._offer("traced", lambda inputs: run_whole(program, inputs))
         self._most = max(1, memory_limit // (6 * largest * example.element_size()))
         self._memory = _chosen.setdefault(getattr(module, "module", module), {})
@@ -146,6 +152,10 @@ class FastDense:
                 known.popitem(last=False)
         self._offer("folded", known[key])
 
+    @property
+    def _batches(self) -> tuple[int, int, int]:
+        return BATCHES.get(self._example.device.type, BATCHES_ELSEWHERE)
+
     def choose(self, windows: int, *, batch: int | None = None) -> Choice:
         """The form and the batch for some number of windows, measured where that pays.
 
@@ -156,10 +166,8 @@ class FastDense:
         Returns:
             The choice; the same one for the same number of windows, and whatever else was asked before.
         """
-        usual: Form = "traced" if "traced" in self._forms else "plain"
         if windows < MANY or not self._measures:
-            ordinary = USUAL.get(self._example.device.type, USUAL_ELSEWHERE)
-            return Choice(usual, batch or min(ordinary, self._most))
+            return Choice(self._usual(), batch or min(self._batches[1], self._most))
         key = (*self._key, batch)
         if key not in self._memory:
             self.offer_folded()
@@ -167,11 +175,21 @@ class FastDense:
         choice = self._memory[key]
         if choice.form == "folded":
             self.offer_folded()  # it was measured by another object
-        return choice if choice.form in self._forms else Choice(usual, choice.batch)
+        return choice if choice.form in self._forms else Choice(self._usual(), choice.batch)
+
+    def _usual(self) -> Form:
+        """What is most often fastest, without measuring."""
+        if self._left_alone:
+            self.offer_folded()
+            if "folded" in self._forms:
+                return "folded"
+        return "traced" if "traced" in self._forms else "plain"
 
     def _measured(self, batch: int | None) -> Choice:
         """The form that is fastest with a small batch, then the batch at which that one is."""
-        batches = [batch] if batch else list(dict.fromkeys(min(size, self._most) for size in BATCHES))
+        batches = [batch] if batch else list(dict.fromkeys(min(size, self._most) for size in self._batches))
+        for form in self._forms:
+            self._run(self._forms[form], self._example)
         seconds = {form: self._time(form, batches[0]) for form in self._forms}
         form = min(seconds, key=seconds.__getitem__)
         by_batch = {size: seconds[form] if size == batches[0] else self._time(form, size) for size in batches}
@@ -179,7 +197,6 @@ class FastDense:
 
     def _time(self, form: Form, batch: int) -> float:
         inputs = self._example.expand(batch, *self._example.shape[1:]).clone(memory_format=self._order(form))
-        self._run(self._forms[form], inputs[:1])
         began = time.perf_counter()
         self._run(self._forms[form], inputs)
         return (time.perf_counter() - began) / batch

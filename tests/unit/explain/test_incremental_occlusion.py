@@ -457,6 +457,10 @@ class TestFastDense:
             found, expected = dense.logits(inputs, Choice(form, 2)), model.logits(inputs)
         assert float((found - expected).abs().max()) < 1e-12
 
+    def test_torch_folds_where_the_engine_leaves_layers_alone(self, images: Tensor) -> None:
+        assert FastDense(model_of(Attentive).module, images[:1]).choose(10) == Choice("folded", 8)
+        assert FastDense(model_of(Attentive).module.bfloat16(), images[:1].bfloat16()).choose(10).form == "traced"
+
     def test_a_form_is_refused_with_the_reason(self, images: Tensor) -> None:
         class Viewing(nn.Module):
             """Looks at the order of its input in memory."""

@@ -107,7 +107,9 @@ def test_occlusion_in_its_fastest_form_is_a_loop(patch: int, stride: int, inputs
     wide = torch.cat([inputs, inputs.flip(2)], dim=3).double()
     found = explain.occlusion(double, wide, target=[2, 0], patch=patch, stride=stride)
     count = 2 * len(explain.lattice((12, 24), patch, stride))
-    assert found.attrs["passes"] == ("traced" if count >= 32 else "plain") or found.attrs["batch_size"] in (4, 16, 32)
+    assert count >= 32, "else it was run as it is"
+    if count < MANY:
+        assert (found.attrs["passes"], found.attrs["batch_size"]) == ("traced", 8)
     for image, target in enumerate((2, 0)):
         windows = explain.lattice((12, 24), patch, stride)
         falls = []
