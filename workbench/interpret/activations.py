@@ -194,6 +194,17 @@ class Selection:
         logits = self.source.logits
         return None if logits is None else logits.isel({IMAGE: self.indices})
 
+    def rooted(self, positions: NDArray[np.int64]) -> tuple[Activations, NDArray[np.int64]]:
+        """The source, and where in it some of the chosen images are.
+
+        Args:
+            positions: (image) int64, among the chosen.
+
+        Returns:
+            The source and (image) int64, positions in it.
+        """
+        return self.source, self.indices[positions]
+
     def dataset(self, layer: str) -> xr.Dataset:
         """As the source's, of the chosen images.
 

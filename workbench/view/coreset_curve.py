@@ -119,7 +119,7 @@ def enough_in_words(curve: xr.Dataset, selector: str) -> str:
         return said
     ahead, p_value = float(one["area_against_random"]), float(one["area_p_value"])
     side = "above" if ahead > 0 else "below"
-    splits, apart = curve.sizes["split"], int(np.isfinite(one["normalised"]).all("fraction").sum())
+    splits, apart = curve.sizes["split"], int(one["normalised"].notnull().all("fraction").sum())
     of_splits = f"{splits} splits" if apart == splits else f"{apart} of {splits} splits, ceiling above floor in these"
     return (
         f"{said} On average it lies {number(abs(ahead))} {side} random coresets of the same size (p = {p_value:.2g}, "

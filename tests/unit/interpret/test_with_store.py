@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
-from workbench import interpret
+from workbench import interpret, models
 from workbench.interpret import coreset
+from workbench.interpret.reading import map_blocks
 from workbench.store import ActivationStore
 
 
@@ -69,3 +73,54 @@ def test_ablation_reads_the_store(planted, held_out, store):
         planted.model, held_out.pictures, {"units": weight}, store=store, labels=held_out.labels, counts=(0, 2)
     )
     assert float(result["accuracy"].sel(ranking="units", removed=2)) < 0.5
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A store of 400 images, in chunks of several images each."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(1024, 2))
+    network = models.load(network, name="wide", preprocessing=models.Preprocessing(resize=None, mean=0.0, std=1.0))
+    pictures = np.random.default_rng(0).integers(0, 256, (400, 8, 8, 3), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("wide") / "store"
+    return ActivationStore.extract(network, pictures, layers=["0"], path=path, progress=False)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scattered_images_are_read_in_their_order(wide, seed):
+    generator = np.random.default_rng(seed)
+    outer = generator.permutation(400)[: generator.integers(20, 400)]
+    inner = generator.integers(0, len(outer), 50)  # some of them twice
+    read = list(map_blocks(interpret.select(wide, outer), "0", indices=inner))
+    assert np.concatenate([part for part, _ in read]).tolist() == inner.tolist()
+    values = np.concatenate([values for _, values in read])
+    expected = wide.dataset("0")["maps"].values[outer[inner]].astype(np.float32)
+    np.testing.assert_array_equal(values, expected.reshape(50, 16, -1))
+
+
+def test_blocks_stay_small_whatever_is_read(wide, monkeypatch):
+    monkeypatch.setattr("workbench.interpret.reading.BLOCK_BYTES", 30 * 16 * 64 * 4)
+    spans = []
+    original = xr.DataArray.isel
+
+    def watched(self, indexers=None, **others):
+        if indexers and isinstance(indexers.get("image"), slice):
+            spans.append(indexers["image"].stop - indexers["image"].start)
+        return original(self, indexers, **others)
+
+    monkeypatch.setattr(xr.DataArray, "isel", watched)
+    some = np.random.default_rng(1).permutation(400)[:200]
+    parts = [part for part, _ in map_blocks(wide, "0", indices=some)]
+    assert np.concatenate(parts).tolist() == some.tolist()
+    assert len(parts) == 7
+    assert 1 < max(spans) <= 30
+
+
+def test_reading_scattered_images_takes_little_more_memory_than_they_do(wide):
+    some = np.sort(np.random.default_rng(2).permutation(400)[:200])
+    list(map_blocks(wide, "0", indices=some))  # imports
+    tracemalloc.start()
+    read = list(map_blocks(interpret.select(wide, some), "0"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * sum(values.nbytes for _, values in read)
