@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.arrays import X, Y, check_array
 from workbench.errors import InputError, ShapeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def evidence_inside(heat: Any, mask: Any) -> float:
@@ -65,3 +68,33 @@ def changed_outputs(first: int, length: int, kernel: int, stride: int, padding: 
         if not changed.isdisjoint(range(output * stride - padding, output * stride - padding + kernel))
     ]
     return (reading[0], reading[-1] + 1) if reading else (0, 0)
+
+
+def farthest_first(points: Any, count: int) -> NDArray[np.int64]:
+    """Points spread over all of them: the one nearest to the mean, then always the one farthest from all chosen.
+
+    Args:
+        points: (point, coordinate) finite real numbers.
+        count: how many to choose, from 1 to the number of points.
+
+    Returns:
+        (count) int64 positions in the order of choice; of several at the same distance the first.
+
+    Raises:
+        ShapeError: not two dimensions.
+        NotFiniteError: NaN or infinity.
+        InputError: a count out of range.
+    """
+    places = check_array(points, name="points", dims=("point", "coordinate")).astype(np.float64)
+    if not 1 <= count <= len(places):
+        raise InputError(f"count is {count}; expected from 1 to the {len(places)} points.")
+
+    def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+        return float(np.linalg.norm(first - second))
+
+    middle = places.mean(axis=0)
+    chosen = [min(range(len(places)), key=lambda index: distance(places[index], middle))]
+    while len(chosen) < count:
+        rest = [index for index in range(len(places)) if index not in chosen]
+        chosen.append(max(rest, key=lambda index: min(distance(places[index], places[each]) for each in chosen)))
+    return np.array(chosen, dtype=np.int64)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import InputError, ShapeError
-from workbench.teaching.answers import changed_outputs, evidence_inside
+from workbench.interpret.coreset import k_center_greedy
+from workbench.teaching.answers import changed_outputs, evidence_inside, farthest_first
 
 MASK = np.array([[True, False], [False, False]])
 
@@ -52,3 +53,18 @@ def test_nothing_changed_has_no_outputs() -> None:
         changed_outputs(3, 0, 3, 1, 1, 9)
     with pytest.raises(InputError, match="stride is 0"):
         changed_outputs(3, 1, 3, 0, 1, 9)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_farthest_first_is_k_center_greedy(seed: int, count: int) -> None:
+    points = np.random.default_rng(seed).normal(size=(12, 3)).astype(np.float32)
+    expected = k_center_greedy(points, count, generator=np.random.default_rng(0))
+    np.testing.assert_array_equal(farthest_first(points, count), expected)
+
+
+def test_farthest_first_on_a_line() -> None:
+    points = np.array([[0.0], [4.0], [5.0], [10.0], [7.0]])
+    assert farthest_first(points, 4).tolist() == [2, 0, 3, 4]
+    for wrong in (0, 6):
+        with pytest.raises(InputError, match=f"count is {wrong}; expected from 1 to the 5 points"):
+            farthest_first(points, wrong)
