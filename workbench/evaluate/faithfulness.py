@@ -18,12 +18,13 @@ from workbench.evaluate.removal import (
     check_count,
     check_shares,
     explained,
+    hider,
     ranks,
     report,
     scores_when_hidden,
 )
 from workbench.explain import Meter
-from workbench.explain.baselines import describe, hiding
+from workbench.explain.baselines import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -406,7 +407,7 @@ def _curve(
 ) -> NDArray[np.float64]:
     """(image, step): scores with so many pixels hidden; where none is hidden the score is known already."""
     question = subject.question
-    hide = hiding(baseline, question.inputs, model=question.model, seed=seed)
+    hide = hider(subject, baseline, seed=seed)
     if places is None:
         places = ranks(subject.values.reshape(len(subject), -1), seed=seed).reshape(subject.values.shape)
     curve = np.empty((len(subject), len(counts)))

@@ -11,9 +11,9 @@ import torch
 from workbench.arrays import IMAGE
 from workbench.errors import InputError
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import BASELINES, Explained, check_count, explained, report
+from workbench.evaluate.removal import BASELINES, Explained, check_count, explained, hider, report
 from workbench.explain import Meter
-from workbench.explain.baselines import describe, hiding
+from workbench.explain.baselines import describe
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -158,7 +158,7 @@ def _falls(
 
 def _squares(subject: Explained, baseline: str | torch.Tensor, side: int, samples: int, seed: int) -> Disturb:
     question = subject.question
-    hide = hiding(baseline, question.inputs, model=question.model, seed=seed)
+    hide = hider(subject, baseline, seed=seed)
     height, width = question.size
     generator = np.random.default_rng(seed)
     tops = generator.integers(0, height - side + 1, size=samples)

@@ -7,7 +7,7 @@ than ``batch_size`` changed pictures are in memory at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import xarray as xr
 from workbench.arrays import IMAGE, X, Y, check_array, provenance, strings
 from workbench.errors import InputError, ShapeError
 from workbench.explain import Meter, Question, ask
+from workbench.explain.baselines import hiding
 from workbench.stats import bootstrap_dataset
 
 if TYPE_CHECKING:
@@ -182,13 +183,63 @@ def scores_when_hidden(
         for start in range(0, len(found), batch_size):
             pairs = torch.arange(start, min(start + batch_size, len(found)), device=device)
             rows, limit = pairs // len(counts), limits[pairs % len(counts)][:, None, None, None]
-            place = table.index_select(0, rows)
-            hidden = place >= subject.pixels - limit if last_first else place < limit
+            hidden = torch.empty((len(pairs), 1, *question.size), dtype=torch.bool, device=device)
+            for row, part in runs(rows):
+                if last_first:
+                    torch.ge(table[row], subject.pixels - limit[part], out=hidden[part])
+                else:
+                    torch.lt(table[row], limit[part], out=hidden[part])
             changed = hide(rows, hidden)
             scores = question.scores(changed, rows) if scored is None else scored(changed, rows)
             found[start : start + len(pairs)] = scores.double().cpu().numpy()
             meter.advance(len(pairs))
     return found.reshape(len(subject), len(counts))
+
+
+def runs(rows: torch.Tensor) -> Iterator[tuple[int, slice]]:
+    """Where the same image stands several times in a row.
+
+    Args:
+        rows: (input) int64, numbers of images.
+
+    Yields:
+        The number of an image, and which inputs are of it.
+    """
+    numbers, counts = torch.unique_consecutive(rows, return_counts=True)
+    start = 0
+    for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+        yield number, slice(start, start + count)
+        start += count
+
+
+def hider(subject: Explained, baseline: str | torch.Tensor, *, seed: int) -> Hide:
+    """What hides pixels of the images of a question.
+
+    Args:
+        subject: maps and images.
+        baseline: what hidden pixels show: a name of :data:`workbench.explain.baselines`, or a tensor.
+        seed: for baselines that draw.
+
+    Returns:
+        (row) images and (row, 1, y, x) what to hide, to changed network input.
+
+    Raises:
+        UnknownNameError, ShapeError, NotFiniteError, DtypeError: a baseline that cannot be used.
+    """
+    question = subject.question
+    prepared = hiding(baseline, question.inputs, model=question.model, seed=seed)
+    shown = prepared.shown
+    if shown is None:
+        return prepared
+
+    def hide(rows: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        changed = question.inputs.new_empty((len(rows), *question.inputs.shape[1:]))
+        # image by image: neither the image nor its baseline is copied once for each of its steps
+        for row, part in runs(rows):
+            torch.where(hidden[part], shown[row], question.inputs[row], out=changed[part])
+        return changed
+
+    return hide
 
 
 def area(curve: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from workbench.evaluate.randomisation import WeightedLayer, randomised, weighted
 from workbench.evaluate.registry import metrics
 from workbench.evaluate.removal import Explained, check_count, report
 from workbench.evaluate.robustness import Explainer, explain_with, name_of
-from workbench.evaluate.similarity import MEASURES, map_similarity
+from workbench.evaluate.similarity import MEASURES, compare, describe, map_similarity
 from workbench.explain import Meter, Question, ask
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ def model_randomisation(
     given = dict(parameters or {})
     with Meter(len(question) * (len(chosen) + 1), progress=progress, stop=stop, label="randomisation") as meter:
         maps = _maps(explainer, model, question, batch_size, given, meter)
-        found = []
+        original, found = describe(maps), []
         for index in chosen:
             forgotten = every[: index + 1] if order == "cascading" else every[index : index + 1]
             changed = randomised(model, forgotten, seed=seed)
-            found.append(map_similarity(maps, _maps(explainer, changed, question, batch_size, given, meter)))
+            found.append(compare(original, describe(_maps(explainer, changed, question, batch_size, given, meter))))
     similarity = np.stack(found, axis=1)
     return _report(
         question,

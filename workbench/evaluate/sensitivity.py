@@ -17,10 +17,11 @@ from workbench.evaluate.removal import (
     check_count,
     check_shares,
     explained,
+    hider,
     report,
 )
 from workbench.explain import Meter
-from workbench.explain.baselines import describe, hiding
+from workbench.explain.baselines import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,7 @@ def sensitivity_n(
     check_count("samples", samples, least=3)
     subject = explained(heatmaps, model, images, target=target, score=score, batch_size=batch_size, signed=True)
     question = subject.question
-    hide = hiding(baseline, question.inputs, model=model, seed=seed)
+    hide = hider(subject, baseline, seed=seed)
     counts = np.asarray(shares_of(at, subject.pixels))
     flat, whole = subject.values.reshape(len(subject), -1), question.reference.double().cpu().numpy()
     sums = np.empty((len(subject), samples, len(counts)))

@@ -5,16 +5,17 @@ Two maps that are both constant are alike entirely; a constant map and any other
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from workbench.arrays import IMAGE, X, Y, check_array
 from workbench.errors import ShapeError, unknown_name
-from workbench.stats import spearman
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,66 +45,113 @@ def map_similarity(first: Any, second: Any, *, measures: Sequence[str] = MEASURE
 
     Source: [adebayo2018]
     """
+    return compare(describe(first, measures=measures), describe(second, measures=measures))
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What maps are compared by, so that one can be compared with many; made by :func:`describe`.
+
+    Attributes:
+        maps: (image, y, x) float64.
+        features: measure to (image, ...) float64, rows of zero mean and unit length where they are correlated.
+    """
+
+    maps: NDArray[np.float64]
+    features: Mapping[str, NDArray[np.float64]]
+
+
+def describe(maps: Any, *, measures: Sequence[str] = MEASURES) -> Described:
+    """Prepare maps for comparison.
+
+    Args:
+        maps: (image, y, x) finite numbers.
+        measures: as in :func:`map_similarity`.
+
+    Returns:
+        What they are compared by.
+
+    Raises:
+        ShapeError, NotFiniteError, UnknownNameError: as in :func:`map_similarity`.
+    """
     for name in measures:
         if name not in MEASURES:
             raise unknown_name("measure of similarity", name, MEASURES)
-    left, right = (
-        check_array(maps, name=name, dims=(IMAGE, Y, X)).astype(np.float64)
-        for maps, name in ((first, "first"), (second, "second"))
-    )
-    if left.shape != right.shape:
-        raise ShapeError(f"first has shape {left.shape} and second {right.shape}; expected maps of the same images.")
-    if min(left.shape[1:]) < LEAST and {"ssim", "hog"} & set(measures):
-        raise ShapeError(f"maps are {left.shape[1]} x {left.shape[2]} pixels; SSIM and gradients need {LEAST} or more.")
-    compare = {
-        "spearman": lambda: _ranks(left, right),
-        "spearman_absolute": lambda: _ranks(np.abs(left), np.abs(right)),
-        "ssim": lambda: _structure(left, right),
-        "hog": lambda: _gradients(left, right),
+    values = check_array(maps, name="maps", dims=(IMAGE, Y, X)).astype(np.float64)
+    if min(values.shape[1:]) < LEAST and {"ssim", "hog"} & set(measures):
+        raise ShapeError(
+            f"maps are {values.shape[1]} x {values.shape[2]} pixels; SSIM and gradients need {LEAST} or more."
+        )
+    makers: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+        "spearman": _ranks,
+        "spearman_absolute": lambda values: _ranks(np.abs(values)),
+        "ssim": _scaled,
+        "hog": _gradients,
     }
-    return np.stack([compare[name]() for name in measures], axis=1)
+    return Described(values, {name: makers[name](values) for name in measures})
 
 
-def _ranks(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    found = spearman(left.reshape(len(left), -1), right.reshape(len(right), -1))
-    return _settled(found, left, right)
+def compare(first: Described, second: Described) -> NDArray[np.float64]:
+    """Similarity of pairs of maps that are described by the same measures.
+
+    Args:
+        first: one map of each image.
+        second: the other.
+
+    Returns:
+        (image, measure) float64, as in :func:`map_similarity`.
+
+    Raises:
+        ShapeError: maps of different shapes.
+    """
+    if first.maps.shape != second.maps.shape:
+        raise ShapeError(
+            f"first has shape {first.maps.shape} and second {second.maps.shape}; expected maps of the same images."
+        )
+    flat = [np.ptp(described.maps, axis=(1, 2)) == 0 for described in (first, second)]
+    equal = (first.maps == second.maps).all(axis=(1, 2))
+    columns = []
+    for name, features in first.features.items():
+        if name == "ssim":
+            found = _structure(features, second.features[name])
+        else:
+            found = np.clip(np.einsum("ip,ip->i", features, second.features[name]), -1, 1)
+            # no edge that a histogram catches: the features are constant although the map is not
+            still = ~(features.any(axis=1) & second.features[name].any(axis=1))
+            found = np.where(still, equal.astype(np.float64), found)
+        found = np.where(flat[0] & flat[1], 1.0, found)
+        columns.append(np.where(flat[0] ^ flat[1], 0.0, found))
+    return np.stack(columns, axis=1)
+
+
+def _ranks(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _unit(rankdata(maps.reshape(len(maps), -1), axis=1))
+
+
+def _gradients(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    from skimage.feature import hog
+
+    cell = max(min(CELL, min(maps.shape[1:]) // 3), 1)
+    return _unit(np.asarray([hog(picture, pixels_per_cell=(cell, cell)) for picture in _scaled(maps)]))
+
+
+def _unit(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Rows of zero mean and unit length; of zeros where they are constant."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    constant = np.ptp(rows, axis=1, keepdims=True) == 0
+    return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=~constant))
 
 
 def _structure(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     from skimage.metrics import structural_similarity
 
-    pairs = zip(_scaled(left), _scaled(right), strict=True)
-    compare: Callable[..., Any] = structural_similarity
-    found = [compare(one, other, data_range=1.0, win_size=WINDOW) for one, other in pairs]
-    return _settled(np.asarray(found, dtype=np.float64), left, right)
-
-
-def _gradients(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    from skimage.feature import hog
-
-    cell = max(min(CELL, min(left.shape[1:]) // 3), 1)
-
-    def features(maps: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = [hog(picture, pixels_per_cell=(cell, cell)) for picture in _scaled(maps)]
-        rows = np.asarray(found, dtype=np.float64)
-        return np.asarray(rows - rows.mean(axis=1, keepdims=True))
-
-    one, other = features(left), features(right)
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    found = np.full(len(left), np.nan)
-    np.divide((one * other).sum(axis=1), norms, out=found, where=norms > 0)
-    return np.asarray(np.clip(_settled(found, left, right), -1, 1))
+    measure: Callable[..., Any] = structural_similarity
+    pairs = zip(left, right, strict=True)
+    return np.asarray([measure(one, other, data_range=1.0, win_size=WINDOW) for one, other in pairs], dtype=np.float64)
 
 
 def _scaled(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each map from its minimum to its maximum onto [0, 1]; a constant one onto 0."""
     low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
     return np.asarray(np.divide(maps - low, high - low, out=np.zeros_like(maps), where=high > low))
-
-
-def _settled(found: NDArray[np.float64], left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    flat = [np.ptp(maps, axis=(1, 2)) == 0 for maps in (left, right)]
-    found = np.where(flat[0] & flat[1], 1.0, found)
-    found = np.where(flat[0] ^ flat[1], 0.0, found)
-    # edges that no histogram catches: the features are constant although the map is not
-    return np.where(np.isnan(found), (left == right).all(axis=(1, 2)).astype(np.float64), found)

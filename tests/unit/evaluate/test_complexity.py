@@ -52,9 +52,9 @@ def test_the_result(metric):
 def test_only_proportions_count_and_scores_are_bounded(values, factor, metric):
     values[np.abs(values) < 1e-3] = 0  # so that no product underflows
     score = metric(maps(values))["score"]
-    np.testing.assert_allclose(
-        metric(maps(-factor * values))["score"], score, atol=0.051 if metric is EVERY[2] else 1e-9
-    )
+    # a pixel just at the threshold may change sides: one in twenty
+    slack = 1 / 20 if metric is evaluate.effective_complexity else 0
+    np.testing.assert_allclose(metric(maps(-factor * values))["score"], score, atol=slack + 1e-9)
     np.testing.assert_allclose(metric(maps(values[:, ::-1, ::-1]))["score"], score, atol=1e-9)
     top = {"sparseness": 1, "entropy": np.log(20) + 1e-9, "effective_complexity": 1}[metric.__name__]
     assert 0 <= float(score.min()) <= float(score.max()) <= top
