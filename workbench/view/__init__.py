@@ -13,6 +13,7 @@ from workbench.view.heatmap import heatmap, heatmaps, images
 from workbench.view.histogram import histogram
 from workbench.view.occlusion import occluded, occlusion
 from workbench.view.picture import Picture
+from workbench.view.relation_graph import relation_graph
 from workbench.view.scale import Scale, choose_scale
 from workbench.view.units import unit_profile, unit_sheet
 
@@ -32,6 +33,7 @@ __all__ = [
     "netcdf",
     "occluded",
     "occlusion",
+    "relation_graph",
     "unit_profile",
     "unit_sheet",
 ]

@@ -312,20 +312,26 @@ class RelationGraph:
         """The graph for networkx.
 
         Returns:
-            A MultiDiGraph. Nodes are ``(layer, index)`` with the attributes ``layer``, ``unit`` and ``name``; edges
-            have the attributes of :class:`Edge`; their keys are their positions here. The graph's attributes are
-            those of the dataset.
+            A MultiDiGraph. Nodes are ``(layer, index)``, or ``(layer, name)`` for a concept, with the attributes
+            ``layer``, ``unit`` and ``name``; edges have the attributes of :class:`Edge`; their keys are their
+            positions here. The graph's attributes are those of the dataset.
         """
         import networkx as nx
 
         result = nx.MultiDiGraph(**self.dataset.attrs)
-        result.add_nodes_from((node, {"layer": node[0], "unit": node[1], "name": ""}) for node in self.nodes)
         for position, edge in enumerate(self):
             values = {field.name: getattr(edge, field.name) for field in fields(edge)}
-            result.add_edge(edge.source, edge.target, key=position, **values)
-            for node, name in ((edge.source, edge.source_name), (edge.target, edge.target_name)):
-                if name:
-                    result.nodes[node]["name"] = name
+            result.add_edge(*edge.nodes, key=position, **values)
+            ends = [
+                *zip(
+                    edge.nodes, (edge.source_unit, edge.target_unit), (edge.source_name, edge.target_name), strict=True
+                )
+            ]
+            if edge.partner is not None:
+                ends.append((edge.partner, edge.partner_unit, ""))
+            for node, unit, name in ends:
+                known = result.nodes[node].get("name", "") if node in result else ""
+                result.add_node(node, layer=node[0], unit=unit, name=name or known)
         return result
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:

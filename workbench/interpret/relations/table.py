@@ -23,6 +23,7 @@ EFFECT_UNITS = {
     "causal": "standard deviations of the target",
     "concept": "share of segments, above that of random concepts",
 }
+Node = tuple[str, int | str]
 NO_UNIT = -1  # of an edge without partner
 TEXTS = (
     "source_layer",
@@ -103,6 +104,14 @@ class Edge:
     def target(self) -> tuple[str, int]:
         """Layer and index of the target."""
         return self.target_layer, self.target_unit
+
+    @property
+    def nodes(self) -> tuple[Node, Node]:
+        """Source and target where a graph of all kinds is drawn: a concept of a layer is not its unit of that index."""
+        if self.kind != "concept":
+            return self.source, self.target
+        names = (self.source_name or f"concept {self.source_unit}", self.target_name or f"concept {self.target_unit}")
+        return (self.source_layer, names[0]), (self.target_layer, names[1])
 
     @property
     def partner(self) -> tuple[str, int] | None:

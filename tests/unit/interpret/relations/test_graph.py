@@ -116,7 +116,9 @@ def test_networkx_has_nodes_edges_and_attributes(graph):
     assert made.nodes["b", 3] == {"layer": "b", "unit": 3, "name": ""}
     assert made.graph["model"] == "planted"
     named = RelationGraph.from_edges([Edge("a", 0, "b", 1, "concept", "excites", 1.0, source_name="wheel")])
-    assert named.to_networkx().nodes["a", 0]["name"] == "wheel"
+    assert named.to_networkx().nodes["a", "wheel"] == {"layer": "a", "unit": 0, "name": "wheel"}
+    units = RelationGraph.from_edges([Edge("a", 0, "b", 1, "causal", "excites", 1.0, source_name="red")])
+    assert units.to_networkx().nodes["a", 0]["name"] == "red"
 
 
 def test_a_graph_survives_a_file(graph, tmp_path):
