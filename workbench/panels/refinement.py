@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from workbench.explain import Question, ask, baseline_images
+from workbench.explain import Question, ask
+from workbench.explain.baselines import Hiding, hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -107,17 +108,17 @@ class Cover:
 
     Attributes:
         question: the image, its category and its score.
-        shown: (image, channel, y, x) float, what windows show.
+        hiding: what windows show.
     """
 
     question: Question
-    shown: torch.Tensor
+    hiding: Hiding
 
     @staticmethod
     def of(subject: Subject, baseline: Any, seed: int) -> Cover:
         """What a map of this image hides its windows with."""
         question = ask(subject.model, subject.inputs, target=subject.index)
-        return Cover(question, baseline_images(baseline, question.inputs, model=subject.model, seed=seed))
+        return Cover(question, hiding(baseline, question.inputs, model=subject.model, seed=seed))
 
     def hide(self, window: Sequence[int]) -> Hidden:
         """Hide one window and ask the network.
@@ -128,10 +129,7 @@ class Cover:
         Returns:
             The occluded image and its score.
         """
-        row, column, height, width = window
-        place = (..., slice(row, row + height), slice(column, column + width))
-        occluded = self.question.inputs.clone()
-        occluded[place] = self.shown[place]
+        occluded = self.hiding.windows(0, np.asarray([window], dtype=np.int64))
         with torch.no_grad():
             score = float(self.question.scores(occluded, torch.zeros(1, dtype=torch.int64, device=occluded.device)))
         picture = self.question.model.pictures(occluded)[0]

@@ -21,10 +21,12 @@ from workbench.explain.adaptive.search import (
     Limits,
     coarse_lattice,
     expected_loss,
+    highest,
     least_certain,
     search,
 )
 from workbench.explain.adaptive.surface import Scale, fit
+from workbench.explain.baselines import hiding
 from workbench.explain.lattice import lattice
 
 
@@ -186,6 +188,23 @@ def test_least_certain_windows_are_unknown_and_spread_out():
     assert distances.min() > 1.0
 
 
+def test_highest_windows_are_unknown_and_lead_to_the_maximum():
+    grid = lattice(100, 10, 5)
+    evaluator = Landscape(approximates=False)
+    places = grid.corners / 5.0
+    truth = evaluator.truth(grid.boxes)
+    known = coarse_lattice(grid, 25)
+    surface = fit(places, known, truth[known])
+    chosen = highest(surface, 5, exclude=np.array([3]))
+    promise = surface.compressed + surface.deviation
+    left = np.setdiff1d(np.arange(len(grid)), np.append(known, 3))
+    assert sorted(chosen.tolist()) == sorted(left[np.argsort(-promise[left])[:5]].tolist())
+    assert highest(surface, 0, exclude=known).tolist() == []
+    *_, last = search(evaluator, (grid,), Limits(budget=90.0), seed=0)
+    found = last.layers[0].surface.mean.argmax()
+    assert truth[found] == truth.max()
+
+
 @pytest.mark.parametrize("approximates", [False, True])
 def test_more_budget_gives_a_better_map_and_is_never_exceeded(approximates):
     grid = lattice(100, 10, 5)
@@ -229,6 +248,23 @@ def test_exact_where_everything_is_affordable_equals_dense_occlusion(model, inpu
     assert (ours["exact"] == 1).all()
     assert ours["ended"].values.tolist() == ["exact", "exact"]
     assert ours["certificate"].values.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("baseline", ["inpaint", "hidden_mean", "blur"])
+@pytest.mark.parametrize("engine", ["incremental", "forward"])
+def test_every_baseline_is_that_of_dense_occlusion(model, inputs, baseline, engine):
+    dense = explain.occlusion(model, inputs, patch=8, stride=4, baseline=baseline, target=[1, 2])
+    ours = multi_resolution_occlusion(
+        model, inputs, patches=(8,), strides=(4,), budget=1000, target=[1, 2], baseline=baseline, engine=engine
+    )
+    np.testing.assert_allclose(ours.values, dense.values, rtol=1e-4, atol=1e-5)
+
+
+def test_near_exact_measurements_take_any_baseline(model, inputs):
+    case = Recorded(model, inputs, baseline="inpaint")
+    windows = lattice(inputs.shape[2:], 8, 4).boxes
+    exact = case.inside.exact(windows).falls
+    assert np.allclose(case.inside.approximate(windows, 1e-9).falls, exact, atol=1e-5)
 
 
 def test_windows_say_what_was_measured(model, inputs):
@@ -296,12 +332,13 @@ def test_bad_input_is_refused_in_words(model, inputs, wrong, message):
 class Recorded:
     """A small network with what is asked of the incremental evaluator."""
 
-    def __init__(self, model, inputs, score="logit"):
+    def __init__(self, model, inputs, score="logit", baseline="zero"):
         self.question = explain.ask(model, inputs, target=2, score=score)
         self.hidden = torch.zeros_like(self.question.inputs)
-        make, self.facts = evaluator_for(self.question, self.hidden, engine="auto", batch_size=32)
+        self.hide = hiding(baseline, self.question.inputs, model=self.question.model)
+        make, self.facts = evaluator_for(self.question, self.hide, engine="auto", batch_size=32)
         self.inside = make(0)
-        self.outside = ForwardPasses(self.question, 0, self.hidden[0])
+        self.outside = ForwardPasses(self.question, 0, self.hide)
         corners = lattice(32, 6, 3).corners
         self.windows = np.concatenate([corners, np.full((len(corners), 2), 6)], axis=1)
 

@@ -11,6 +11,7 @@ import torch
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.explain.baselines import Hiding
     from workbench.explain.score import Question
 
 
@@ -55,13 +56,13 @@ class ForwardPasses:
     Attributes:
         question: what is explained.
         image: number of the image within the question.
-        hidden: (channel, y, x) float, what the windows show.
+        hide: what the windows show.
         batch_size: windows a forward pass.
     """
 
     question: Question
     image: int
-    hidden: torch.Tensor
+    hide: Hiding
     batch_size: int = 32
 
     @property
@@ -97,17 +98,12 @@ class ForwardPasses:
         Raises:
             NotFiniteError: the model gives NaN or infinity.
         """
-        inputs = self.question.inputs[self.image]
         reference = self.question.reference[self.image]
         falls = []
         with torch.no_grad():
             for start in range(0, len(windows), self.batch_size):
-                some = windows[start : start + self.batch_size]
-                occluded = inputs.repeat(len(some), 1, 1, 1)
-                for row, (y, x, height, width) in enumerate(some.tolist()):
-                    part = (slice(None), slice(y, y + height), slice(x, x + width))
-                    occluded[(row, *part)] = self.hidden[part]
-                rows = torch.full((len(some),), self.image, dtype=torch.int64, device=inputs.device)
+                occluded = self.hide.windows(self.image, windows[start : start + self.batch_size])
+                rows = torch.full((len(occluded),), self.image, dtype=torch.int64, device=occluded.device)
                 falls.append((reference - self.question.scores(occluded, rows)).double().cpu().numpy())
         return Answer(np.concatenate(falls), float(len(windows)))
 

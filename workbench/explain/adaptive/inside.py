@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from workbench.explain.baselines import Hiding
     from workbench.explain.score import Question
 
 GRADIENT = 3.0  # forward-equivalents of one gradient with its forward pass
@@ -33,12 +34,13 @@ class Incremental:
     Args:
         question: what is explained.
         image: number of the image within the question.
-        hidden: (channel, y, x) float, what the windows show.
+        hide: what the windows show.
         engine: the network and the image.
     """
 
-    def __init__(self, question: Question, image: int, hidden: torch.Tensor, engine: IncrementalEngine) -> None:
-        self._question, self._image, self._hidden, self._engine = question, image, hidden, engine
+    def __init__(self, question: Question, image: int, hide: Hiding, engine: IncrementalEngine) -> None:
+        self._question, self._image, self._engine = question, image, engine
+        self._fill = hide.fill(image)
 
     @property
     def approximates(self) -> bool:
@@ -71,7 +73,7 @@ class Incremental:
             The falls and their cost.
         """
         plan = self._engine.plan(windows)
-        scores = self._score(self._engine.scores(windows, self._hidden, plan=plan))
+        scores = self._score(self._engine.scores(windows, self._fill, plan=plan))
         falls = self._question.reference[self._image].double() - scores.double()
         return Answer(falls.cpu().numpy(), plan.forward_equivalents)
 
@@ -87,7 +89,7 @@ class Incremental:
         """
         gradient = 0.0 if "_linearised" in self.__dict__ else GRADIENT
         with torch.inference_mode():
-            scores, work = self._linearised.scores(windows, self._hidden, looseness=looseness, batch=FOLLOWED)
+            scores, work = self._linearised.scores(windows, self._fill, looseness=looseness, batch=FOLLOWED)
         falls = float(self._score(self._engine.output)[0]) - scores
         return Answer(falls, work / self._price.dense + gradient)
 
@@ -105,13 +107,13 @@ class Incremental:
 
 
 def evaluator_for(
-    question: Question, hidden: torch.Tensor, *, engine: str, batch_size: int
+    question: Question, hide: Hiding, *, engine: str, batch_size: int
 ) -> tuple[Callable[[int], Evaluator], dict[str, Any]]:
     """Choose who measures.
 
     Args:
         question: what is explained.
-        hidden: (image, channel, y, x) float, what windows show.
+        hide: what windows show.
         engine: ``"auto"``, ``"incremental"`` or ``"forward"``.
         batch_size: windows a forward pass, where the network is a black box.
 
@@ -138,10 +140,10 @@ def evaluator_for(
 
             def inside(image: int) -> Evaluator:
                 made = first if image == 0 else IncrementalEngine(network, question.inputs[image])
-                return Incremental(question, image, hidden[image], made)
+                return Incremental(question, image, hide, made)
 
             return inside, {"evaluator": "incremental: windows are followed through the network"}
     return (
-        lambda image: ForwardPasses(question, image, hidden[image], batch_size),
+        lambda image: ForwardPasses(question, image, hide, batch_size),
         {"evaluator": f"forward passes, nothing is approximated from inside the network ({reason})"},
     )

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from workbench.explain.incremental.boxes import Boxes, reached
-from workbench.explain.incremental.engine import occluded
+from workbench.explain.incremental.engine import Filled, filled, occluded
 from workbench.explain.incremental.kernels.gather import Base
 from workbench.explain.incremental.operations import Constant, Window
 from workbench.explain.incremental.runner import Runner, run_whole
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from workbench.explain.incremental.program import Program, Step
     from workbench.explain.incremental.schedule import Costs
+    from workbench.explain.window_fills import Fill
 
 SLIM = 1.5  # a step is slim if it has at most so many times the features of its neighbours
 APART = 6.0  # what starting one more batch costs, in boxes
@@ -102,13 +103,13 @@ class LinearisedRunner:
         self._sensitivity = sensitivities(runner, score)
 
     def scores(
-        self, windows: NDArray[np.int64], fill: Tensor, *, looseness: float, batch: int
+        self, windows: NDArray[np.int64], fill: Fill, *, looseness: float, batch: int
     ) -> tuple[NDArray[np.float64], float]:
         """Scores with each window hidden, nearly.
 
         Args:
             windows: (window, 4) int64: first row, first column, rows, columns; all of one size.
-            fill: (channel, y, x), what the windows show.
+            fill: what the windows show, (channel, y, x) float or see :meth:`Hiding.fill`.
             looseness: changes below this share of a step's root mean square are followed linearly, above 0.
             batch: windows at once.
 
@@ -116,12 +117,12 @@ class LinearisedRunner:
             (window) float64, and the multiplications done.
         """
         image = self._runner.original[0]
-        base, filled = Base(image[0], 0, 0), Base(fill.permute(1, 2, 0).to(image).contiguous(), 0, 0)
+        base, shown = Base(image[0], 0, 0), filled(fill, image)
         untouched = float(self._score(self._runner.output)[0])
         found = np.full(len(windows), untouched)
         done = 0.0
         for start in range(0, len(windows), batch):
-            stack = [self._begin(windows, np.arange(start, min(start + batch, len(windows))), base, filled)]
+            stack = [self._begin(windows, np.arange(start, min(start + batch, len(windows))), base, shown)]
             while stack:
                 current = stack.pop()
                 parts, spent = self._follow(current, looseness)
@@ -136,14 +137,14 @@ class LinearisedRunner:
                         found[part.windows] = untouched + part.dropped
         return found, done
 
-    def _begin(self, windows: NDArray[np.int64], numbers: NDArray[np.int64], base: Base, filled: Base) -> Batch:
+    def _begin(self, windows: NDArray[np.int64], numbers: NDArray[np.int64], base: Base, shown: Filled) -> Batch:
         chosen = windows[numbers]
         count = len(self._steps)
         y, x = (np.zeros((count, len(numbers)), np.int64) for _ in range(2))
         height, width = (np.ones(count, np.int64) for _ in range(2))
         y[0], x[0], height[0], width[0] = chosen[:, 0], chosen[:, 1], chosen[0, 2], chosen[0, 3]
         boxes = Boxes(y, x, height, width)
-        return Batch(numbers, {0: occluded(base, filled, chosen, boxes)}, boxes, np.zeros(len(numbers)), 1)
+        return Batch(numbers, {0: occluded(base, shown, chosen, boxes)}, boxes, np.zeros(len(numbers)), 1)
 
     def _follow(self, batch: Batch, looseness: float) -> tuple[list[Batch], float]:
         """Go on until the batch divides or ends."""

@@ -13,7 +13,7 @@ from workbench.errors import InputError, Interrupted
 from workbench.explain.adaptive.fusion import Profile, Spread, check_profile, fuse
 from workbench.explain.adaptive.inside import evaluator_for
 from workbench.explain.adaptive.search import Limits, State, search
-from workbench.explain.baselines import baseline_images, describe
+from workbench.explain.baselines import Hiding, describe, hiding
 from workbench.explain.lattice import Lattice, Size, as_pair, lattice
 from workbench.explain.progress import Meter, Report, Stop
 from workbench.explain.registered import explainers
@@ -54,7 +54,7 @@ class Task:
 
     Attributes:
         question: what is explained.
-        hidden: (image, channel, y, x) float, what windows show.
+        hide: what windows show.
         lattices: one a patch size, the largest patch first.
         limits: when it is enough, for each image.
         window: how the windows over a pixel are weighted.
@@ -65,7 +65,7 @@ class Task:
     """
 
     question: Question
-    hidden: Any
+    hide: Hiding
     lattices: tuple[Lattice, ...]
     limits: Limits
     window: Profile
@@ -140,7 +140,7 @@ def multi_resolution_steps(
     ),
     parameters={
         "budget": ("float", None, 8.0, 1000.0),
-        "baseline": ("choice", "mean", ("zero", "black", "mean", "blur", "noise")),
+        "baseline": ("choice", "mean", ("zero", "black", "mean", "blur", "noise", "inpaint")),
         "window": ("choice", "box", ("box", "hann")),
         "seed": ("int", 0, 0, 1000),
     },
@@ -253,8 +253,8 @@ def _settle(
     profile = check_profile(window)
     question = ask(model, images, target=target, score=score, batch_size=batch_size)
     lattices = lattices_for(question.size, patches, strides)
-    hidden = baseline_images(baseline, question.inputs, model=model, seed=seed)
-    make, facts = evaluator_for(question, hidden, engine=engine, batch_size=batch_size)
+    hide = hiding(baseline, question.inputs, model=model, seed=seed)
+    make, facts = evaluator_for(question, hide, engine=engine, batch_size=batch_size)
     parameters = {
         "patches": [list(item.patch) for item in lattices],
         "strides": [list(item.stride) for item in lattices],
@@ -266,7 +266,7 @@ def _settle(
         "engine": engine,
         "seed": seed,
     }
-    return Task(question, hidden, lattices, limits, profile, seed, make, facts, parameters)
+    return Task(question, hide, lattices, limits, profile, seed, make, facts, parameters)
 
 
 def lattices_for(

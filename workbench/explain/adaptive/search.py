@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 Reason = Literal["budget", "time", "fidelity", "stop", "exact"]
 
 COARSE = 16  # windows of the first, coarse lattice of a resolution, about
-LOOSENESS = (0.15, 0.3)  # of near-exact measurements that are tried; changes below it are followed linearly
+LOOSENESS = (0.2, 0.4)  # of near-exact measurements that are tried; changes below it are followed linearly
 PILOT = 8  # windows on which they are tried
 PILOT_SHARE = 0.3  # of what is left, at most, for trying
 CHECKS = 12  # spot checks a resolution, drawn at random
 STEP = 32  # windows measured between two looks at the surface, at least
 STEPS = 16  # looks that measuring every window would take, at most
+LOT, LOTS = 64, 4  # windows between two looks where all are measured, about, and how many looks
 MARGIN = 1.2  # no window costs more than so many times the average exact one
+CREST = 0.1  # share of the windows that are measured because they may be the highest
 SPARSE = 0.02  # loss of rank correlation where each window had to stand for one more, about
 
 
@@ -265,9 +267,28 @@ def _improve(
     resolution.refit()
     yield None
     whole = evaluator.exact_cost(resolution.windows(resolution.unknown))
+    if account.spent + whole <= ceiling and account.limits.fidelity is None:
+        yield from _complete(evaluator, resolution, account)
+        return
     if evaluator.approximates and account.limits.seconds is None and account.spent + whole > ceiling:
         _choose_looseness(evaluator, resolution, account, ceiling)
     yield from _refine(evaluator, resolution, account, ceiling, generator)
+
+
+def _complete(evaluator: Evaluator, resolution: Resolution, account: Account) -> Iterator[Reason | None]:
+    """Measure all that is left, coarse first: where that is affordable, nothing has to be chosen or estimated."""
+    order = resolution.lattice.refinement_order()
+    order = order[np.isnan(resolution.falls[order])]
+    for chosen in np.array_split(order, int(np.clip(len(order) // LOT, 1, LOTS))):
+        reason = account.over()
+        if reason in ("stop", "time"):
+            yield reason
+            return
+        resolution.falls[chosen] = account.pay(evaluator.exact(resolution.windows(chosen)))
+        resolution.exact[chosen] = True
+        resolution.refit()
+        yield None
+    yield "budget"
 
 
 def _affordable(
@@ -358,7 +379,9 @@ def _refine(
             resolution.surprises += _surprises(surface, checks, measured)
             resolution.falls[checks], resolution.exact[checks] = measured, True
         room = step if not np.isfinite(ceiling) else min(step, int((ceiling - account.spent) / (MARGIN * price)))
-        chosen = least_certain(surface, room, exclude=checks)
+        crest = highest(surface, round(CREST * room), exclude=checks)
+        chosen = least_certain(surface, room - len(crest), exclude=np.concatenate([checks, crest]))
+        chosen = np.concatenate([crest, chosen])
         if near is None:
             chosen = _within(evaluator, resolution, account, ceiling, chosen)
         if not len(chosen) and not len(checks):
@@ -391,6 +414,22 @@ def _within(
 def _surprises(surface: Surface, checks: NDArray[np.int64], measured: NDArray[np.float64]) -> list[float]:
     expected, deviation = surface.compressed[checks], np.maximum(surface.deviation[checks], 1e-9)
     return list((surface.scale.compress(measured) - expected) / deviation)
+
+
+def highest(surface: Surface, count: int, *, exclude: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The windows that may well be the most important ones: they decide few ranks, but where a reader looks first.
+
+    Args:
+        surface: what is known.
+        count: how many to choose.
+        exclude: windows that are measured anyway.
+
+    Returns:
+        (window) int64, none of them known or excluded; fewer where there are no more.
+    """
+    candidates = np.setdiff1d(np.arange(len(surface.places)), np.concatenate([surface.known, exclude]))
+    promise = surface.compressed[candidates] + surface.deviation[candidates]
+    return np.asarray(candidates[np.argsort(-promise, kind="stable")[: max(count, 0)]])
 
 
 def least_certain(surface: Surface, count: int, *, exclude: NDArray[np.int64]) -> NDArray[np.int64]:
