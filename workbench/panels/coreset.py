@@ -13,8 +13,9 @@ import xarray as xr
 from workbench import view
 from workbench.arrays import IMAGE
 from workbench.data import as_source
-from workbench.errors import InputError, Interrupted
+from workbench.errors import InputError
 from workbench.interpret.coreset import Coreset, Subject, choose, pooled_features, subject
+from workbench.interpret.coreset.target import TARGET_AWARE
 from workbench.panels.coreset_code import written
 from workbench.panels.coreset_comparison import category_number, describe_units
 from workbench.panels.coreset_controls import ALL, GIVEN, CoresetControls, CoresetState
@@ -135,6 +136,7 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
             view.coreset_curve(curve)  # what is no curve is refused now, not when somebody looks
         self._member, self._names = members(self.data, self.labels)
         self._own = None if positions is None else as_positions(positions, len(self.data.identifiers))
+        self._readable = Stoppable(self.data)
         self._features: Cache[xr.DataArray] = Cache(4)
         self._planes: Cache[xr.DataArray] = Cache(8)
         self._coresets: Cache[Coreset] = Cache(64)
@@ -153,7 +155,7 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
     @property
     def coreset(self) -> Coreset:
         """The coreset that the panel shows, to be extracted or to be handed to a method."""
-        return self._chosen(self.request(), lambda: False)
+        return self._chosen(self.request())
 
     @property
     def curve(self) -> xr.Dataset | None:
@@ -180,25 +182,29 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
 
     def compute(self, request: CoresetRequest, *, stop: Callable[[], bool], report: Report) -> xr.Dataset:
         """Choose, and where a category is asked for, interpret; see :meth:`Panel.compute`."""
-        report(0.1, f"Reading the features of {request.layer}", None)
-        plane = self._plane(request, stop)
-        report(0.4, f"Choosing with {request.selector}", None)
-        coreset = self._chosen(request, stop)
-        result = coreset_map(self.data, coreset, labels=self.labels, positions=plane)
-        category = self.category_number(request.category)
-        if category is None:
-            return result
-        report(0.6, "Interpreting all images, and the coreset", result)
-        prepared = self._subject(request.layer, stop)
+        with self._readable.asking(stop):
+            report(0.1, f"Reading the features of {request.layer}", None)
+            plane = self._plane(request)
+            report(0.4, f"Choosing with {request.selector}", None)
+            coreset = self._chosen(request)
+            result = coreset_map(self.data, coreset, labels=self.labels, positions=plane)
+            category = self.category_number(request.category)
+            if category is None:
+                return result
+            report(0.6, "Interpreting all images, and the coreset", result)
+            units = self._units(request, coreset, category, stop)
+        return result.merge(units, combine_attrs="override").assign_attrs({**result.attrs, **units.attrs})
+
+    def _units(self, request: CoresetRequest, coreset: Coreset, category: int, stop: Callable[[], bool]) -> xr.Dataset:
+        prepared = self._subject(request.layer)
         known = self._memories.get(request.layer, Memory).around(prepared, stop=stop, told=lambda: None)
         whole, few = (
             known.interpret(some, None) for some in (np.flatnonzero(prepared.category >= 0), np.sort(coreset.indices))
         )
-        units = describe_units(
+        return describe_units(
             self.data, coreset, whole, few, category, interpretation=prepared, member=self._member, names=self._names,
             layer=request.layer, images=self.images,
         )  # fmt: skip
-        return result.merge(units, combine_attrs="override").assign_attrs({**result.attrs, **units.attrs})
 
     def draw(self, result: xr.Dataset) -> Picture:
         """All images in the plane, the chosen ones brought out."""
@@ -277,49 +283,52 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
 
     # The choice.
 
-    def _plane(self, request: CoresetRequest, stop: Callable[[], bool]) -> xr.DataArray:
+    def _plane(self, request: CoresetRequest) -> xr.DataArray:
         if request.projection == GIVEN and self._own is not None:
             return self._own
         key = (request.layer, request.pool, request.projection)
         return self._planes.get(
             key,
             lambda: project(
-                self._pooled(request, stop), method=request.projection, category=self._member if self._names else None
+                self._pooled(request), method=request.projection, category=self._member if self._names else None
             ),
         )
 
-    def _pooled(self, request: CoresetRequest, stop: Callable[[], bool]) -> xr.DataArray:
+    def _pooled(self, request: CoresetRequest) -> xr.DataArray:
         return self._features.get(
             (request.layer, request.pool),
-            lambda: pooled_features(Stoppable(self.data, stop), layer=request.layer, pool=request.pool),
+            lambda: pooled_features(self._readable, layer=request.layer, pool=request.pool),
         )
 
-    def _chosen(self, request: CoresetRequest, stop: Callable[[], bool]) -> Coreset:
-        if stop():
-            raise Interrupted("Stopped on request before images were chosen.")
-        return self._coresets.get(request.choice, lambda: self._choose(request, stop))
+    def _seen(self, request: CoresetRequest) -> xr.DataArray:
+        """What the selector sees: pooled features, or what the method reads where the selector asks for that."""
+        if request.selector == TARGET_AWARE and self._names:
+            reading = self._subject(request.layer).reading
+            if reading is not None:
+                return self._features.get((request.layer, TARGET_AWARE), reading)
+        return self._pooled(request)
 
-    def _choose(self, request: CoresetRequest, stop: Callable[[], bool]) -> Coreset:
+    def _chosen(self, request: CoresetRequest) -> Coreset:
+        return self._coresets.get(request.choice, lambda: self._choose(request))
+
+    def _choose(self, request: CoresetRequest) -> Coreset:
         found = choose(
-            self._pooled(request, stop), selector=request.selector, fraction=request.fraction,
+            self._seen(request), selector=request.selector, fraction=request.fraction,
             labels=None if request.within == ALL else self._member, seed=request.seed, **json.loads(request.parameters),
         )  # fmt: skip
         if request.within == ALL or not isinstance(self.labels, str):
             return found
         return replace(found, parameters={**found.parameters, "within": self.labels})  # what a store would have said
 
-    def _subject(self, layer: str, stop: Callable[[], bool]) -> Subject:
+    def _subject(self, layer: str) -> Subject:
         if isinstance(self.method, Subject):
             return self.method
         if not self._names:
             raise InputError("No image has a category, so no unit can be relevant for one. Give the panel labels=.")
-        name, readable = self.method, Stoppable(self.data, stop)
-        try:
-            return self._subjects.get(
-                layer, lambda: subject(name, readable, labels=self.labels, **self.subject_options(layer))
-            )
-        finally:
-            readable.release()  # the subject may read on, when nobody asks this question any more
+        name = self.method
+        return self._subjects.get(
+            layer, lambda: subject(name, self._readable, labels=self.labels, **self.subject_options(layer))
+        )
 
     # The curve.
 
@@ -331,13 +340,14 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
     ) -> xr.Dataset:
         """Runs on a thread of its own."""
         layer, pool, selector, seed = question
-        return self._curves.get(
-            question,
-            lambda: watched_curve(
-                self._subject(layer, stop), self.data, selector, layer=layer, pool=pool, seed=seed, splits=SPLITS,
-                random_draws=RANDOM_DRAWS, memory=self._memories.get(layer, Memory), stop=stop, told=told,
-            ),
-        )  # fmt: skip
+        with self._readable.asking(stop):
+            return self._curves.get(
+                question,
+                lambda: watched_curve(
+                    self._subject(layer), self._readable, selector, layer=layer, pool=pool, seed=seed, splits=SPLITS,
+                    random_draws=RANDOM_DRAWS, memory=self._memories.get(layer, Memory), stop=stop, told=told,
+                ),
+            )  # fmt: skip
 
     def _draw_curve(self, curve: xr.Dataset) -> Picture:
         selector = self.state.selector

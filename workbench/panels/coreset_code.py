@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from workbench.interpret.coreset.curve import RANDOM
+from workbench.interpret.coreset.target import TARGET_AWARE
 from workbench.panels.coreset_controls import ALL, GIVEN
 from workbench.store import ActivationStore
 
@@ -48,6 +49,8 @@ def written(panel: CoresetPanel, request: CoresetRequest, *, splits: int, random
     chosen = {"selector": request.selector, "fraction": request.fraction}
     chosen |= {} if request.within == ALL else {"labels": labels}
     chosen |= {"layer": layer, "pool": pool, "seed": request.seed, **json.loads(request.parameters)}
+    if request.selector == TARGET_AWARE and labels is not None and isinstance(panel.method, str):
+        chosen["target"] = panel.method
     lines.append(f"chosen = coreset.choose({_call('data', chosen)})")
     plane: dict[str, Any] = {"labels": labels, "layer": layer, "pool": pool, "projection": request.projection}
     if request.projection == GIVEN:

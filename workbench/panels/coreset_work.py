@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from workbench.interpret.coreset.curve import FRACTIONS, RANDOM
 from workbench.interpret.reading import label_categories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -29,17 +30,28 @@ KEPT_BYTES = 64 * 2**20
 class Stoppable:
     """Activations that are read in blocks, and ask before each block whether to go on.
 
+    Each thread has a question of its own, for as long as it asks: what was prepared for one is read on by another.
+
     Args:
         source: the activations.
-        stop: answers True to stop.
     """
 
-    def __init__(self, source: Activations, stop: Callable[[], bool]) -> None:
-        self.source, self._stop = source, stop
+    def __init__(self, source: Activations) -> None:
+        self.source = source
+        self._question = threading.local()
 
-    def release(self) -> None:
-        """Ask no more: what was interruptible has ended, and others may go on reading."""
-        self._stop = lambda: False
+    @contextmanager
+    def asking(self, stop: Callable[[], bool]) -> Iterator[None]:
+        """Let this thread ask, before each block that it reads, whether to stop.
+
+        Args:
+            stop: answers True to stop.
+        """
+        self._question.stop = stop
+        try:
+            yield
+        finally:
+            del self._question.stop
 
     @property
     def layers(self) -> Any:
@@ -86,9 +98,9 @@ class Stoppable:
             As the source's.
 
         Raises:
-            Interrupted: ``stop`` answered True.
+            Interrupted: the answer was to stop.
         """
-        if self._stop():
+        if getattr(self._question, "stop", bool)():
             raise Interrupted("Stopped on request while activations were read.")
         return self.source.dataset(layer)
 

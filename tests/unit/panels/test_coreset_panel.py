@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ import xarray as xr
 
 from workbench import view
 from workbench.data.scenes import SceneSource
-from workbench.errors import InputError, NotFiniteError, ShapeError, UnknownNameError
+from workbench.errors import InputError, Interrupted, NotFiniteError, ShapeError, UnknownNameError
 from workbench.interpret import coreset
+from workbench.interpret.reading import map_blocks
 from workbench.panels import CoresetPanel, coreset_map, coreset_units
 from workbench.panels.coreset_work import Memory, Stoppable
 from workbench.registry import Registry
@@ -459,23 +461,33 @@ def test_an_interpretation_without_units_is_refused_in_words(featured: CoresetPa
 
 
 def test_reading_asks_whether_to_go_on(labelled: ActivationStore) -> None:
-    asked: list[int] = []
-
-    def stop() -> bool:
-        asked.append(1)
-        return len(asked) > 1
-
-    source = Stoppable(labelled, stop)
+    source = Stoppable(labelled)
     assert source.layers == labelled.layers
     assert list(source.label_categories) == list(labelled.label_categories)
     np.testing.assert_array_equal(source.labels, labelled.labels)
     np.testing.assert_array_equal(source.predicted, labelled.predicted)
-    assert source.dataset("1").sizes == labelled.dataset("1").sizes
-    with pytest.raises(RuntimeError, match="Stopped on request"):
-        source.dataset("1")
-    source.release()
-    assert source.dataset("1").sizes["image"] == 48
     xr.testing.assert_equal(source.quantile("1", 0.5), labelled.quantile("1", 0.5))
+    seen: list[str] = []
+    with source.asking(lambda: True):
+        with pytest.raises(Interrupted, match="Stopped on request"):
+            list(map_blocks(source, "1"))
+        other = threading.Thread(target=lambda: seen.append(source.dataset("1").sizes["image"]))
+        other.start()
+        other.join()
+    assert seen == [48], "another thread asked nothing"
+    assert source.dataset("1").sizes["image"] == 48, "and this one asks no more"
+
+
+def test_the_target_aware_selector_sees_what_the_method_reads(panel: CoresetPanel, labelled: ActivationStore) -> None:
+    panel.state.selector, panel.state.category = "target_aware", "house"
+    expected = coreset.choose(
+        labelled, selector="target_aware", fraction=0.4, labels="true", layer="1", target="relevant_units"
+    )
+    np.testing.assert_array_equal(panel.coreset.indices, expected.indices)
+    shown: list[Any] = []
+    exec(panel.code(), {"images": panel.images, "display": shown.append})
+    assert panel.wait(10)
+    assert [picture.alt for picture in shown] == [panel.picture.alt, panel.units_box.alt]
 
 
 def test_memory_keeps_no_more_than_it_may(featured: CoresetPanel) -> None:
