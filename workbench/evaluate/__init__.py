@@ -5,7 +5,8 @@ from workbench.evaluate.binarise import BINARISER_FAMILY, Binariser, as_binarise
 from workbench.evaluate.binarised_iou import binarised_iou
 from workbench.evaluate.binarisers import binarisers
 from workbench.evaluate.complexity import effective_complexity, entropy, sparseness
-from workbench.evaluate.faithfulness import comprehensiveness, deletion, insertion, pixel_flipping, sufficiency
+from workbench.evaluate.faithfulness import deletion, insertion
+from workbench.evaluate.flipping import pixel_flipping
 from workbench.evaluate.imputation import impute
 from workbench.evaluate.infidelity import infidelity
 from workbench.evaluate.intervention import intervention_truth
@@ -29,6 +30,7 @@ from workbench.evaluate.robustness import local_lipschitz, max_sensitivity
 from workbench.evaluate.sanity import label_randomisation, model_randomisation
 from workbench.evaluate.sensitivity import sensitivity_n
 from workbench.evaluate.similarity import map_similarity
+from workbench.evaluate.sufficiency import comprehensiveness, sufficiency
 from workbench.evaluate.tuning import cross_tuned, tune_threshold
 from workbench.evaluate.unit_localisation import unit_localisation
 from workbench.evaluate.waiou import waiou

@@ -10,8 +10,9 @@ import torch
 
 from workbench.arrays import IMAGE
 from workbench.errors import InputError
+from workbench.evaluate.curves import hider
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import BASELINES, Explained, check_count, explained, hider, report
+from workbench.evaluate.removal import BASELINES, Explained, check_count, explained, report
 from workbench.explain import Meter
 from workbench.explain.baselines import describe
 

@@ -9,7 +9,8 @@ import torch
 
 from workbench.arrays import IMAGE
 from workbench.errors import InputError
-from workbench.evaluate.faithfulness import Order, check_order, shares_of
+from workbench.evaluate.curves import ranks, scores_when_hidden, shares_of
+from workbench.evaluate.flipping import Order, check_order
 from workbench.evaluate.imputation import impute
 from workbench.evaluate.registry import metrics
 from workbench.evaluate.removal import (
@@ -17,9 +18,7 @@ from workbench.evaluate.removal import (
     STEP,
     check_shares,
     explained,
-    ranks,
     report,
-    scores_when_hidden,
 )
 from workbench.explain import Meter
 from workbench.explain.score import score_of

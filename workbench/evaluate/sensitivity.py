@@ -8,16 +8,16 @@ import numpy as np
 import torch
 
 from workbench.arrays import IMAGE
-from workbench.evaluate.faithfulness import shares_of
+from workbench.evaluate.curves import Hide, hider, shares_of
 from workbench.evaluate.registry import metrics
 from workbench.evaluate.removal import (
     BASELINES,
     FRACTION,
     STEP,
+    Explained,
     check_count,
     check_shares,
     explained,
-    hider,
     report,
 )
 from workbench.explain import Meter
@@ -97,29 +97,12 @@ def sensitivity_n(
     at = check_shares("shares", shares)
     check_count("samples", samples, least=3)
     subject = explained(heatmaps, model, images, target=target, score=score, batch_size=batch_size, signed=True)
-    question = subject.question
-    hide = hider(subject, baseline, seed=seed)
     counts = np.asarray(shares_of(at, subject.pixels))
-    flat, whole = subject.values.reshape(len(subject), -1), question.reference.double().cpu().numpy()
-    sums = np.empty((len(subject), samples, len(counts)))
-    falls = np.empty_like(sums)
-    with Meter(sums.size, progress=progress, stop=stop, label="sensitivity-n") as meter, torch.inference_mode():
-        for sample in range(samples):
-            order = np.random.default_rng([seed, sample]).permutation(subject.pixels)
-            # the sets of one sample lie within one another: one running sum serves every size
-            sums[:, sample] = flat[:, order].cumsum(axis=1)[:, counts - 1]
-            place = np.empty(subject.pixels, dtype=np.int32)
-            place[order] = np.arange(subject.pixels, dtype=np.int32)
-            table = torch.from_numpy(place).to(question.inputs.device).reshape(1, 1, *question.size)
-            limits = torch.from_numpy(counts).to(table.device)
-            left = np.empty(len(subject) * len(counts))
-            for start in range(0, len(left), batch_size):
-                pairs = torch.arange(start, min(start + batch_size, len(left)), device=table.device)
-                rows = pairs // len(counts)
-                hidden = table < limits[pairs % len(counts)][:, None, None, None]
-                left[start : start + len(pairs)] = question.scores(hide(rows, hidden), rows).double().cpu().numpy()
-                meter.advance(len(pairs))
-            falls[:, sample] = whole[:, None] - left.reshape(len(subject), -1)
+    hide = hider(subject, baseline, seed=seed)
+    flat = subject.values.reshape(len(subject), -1)
+    sums = np.stack([flat @ (_places(subject, sample, seed)[:, None] < counts) for sample in range(samples)], axis=1)
+    with Meter(sums.size, progress=progress, stop=stop, label="sensitivity-n") as meter:
+        falls = _falls(subject, counts, samples, seed, hide, batch_size, meter)
     correlation = _correlations(sums, falls, constant=np.ptp(flat, axis=1) == 0)
     return report(
         subject,
@@ -131,6 +114,40 @@ def sensitivity_n(
         samples=samples,
         seed=seed,
     )
+
+
+def _places(subject: Explained, sample: int, seed: int) -> NDArray[np.int32]:
+    """(pixel): the place of each in the order of one sample, whose sets of all sizes lie within one another."""
+    places = np.empty(subject.pixels, dtype=np.int32)
+    order = np.random.default_rng([seed, sample]).permutation(subject.pixels)
+    places[order] = np.arange(subject.pixels, dtype=np.int32)
+    return places
+
+
+def _falls(
+    subject: Explained,
+    counts: NDArray[np.int64],
+    samples: int,
+    seed: int,
+    hide: Hide,
+    batch_size: int,
+    meter: Meter,
+) -> NDArray[np.float64]:
+    """(image, sample, size): how far the score falls; batches run across sizes, images and samples."""
+    question, images, sizes = subject.question, len(subject), len(counts)
+    left = np.empty(samples * images * sizes)
+    with torch.inference_mode():
+        for start in range(0, left.size, batch_size):
+            inputs = np.arange(start, min(start + batch_size, left.size))
+            drawn, which = np.unique(inputs // (images * sizes), return_inverse=True)
+            places = np.stack([_places(subject, int(sample), seed) for sample in drawn])
+            hidden = (places[which] < counts[inputs % sizes, None]).reshape(-1, 1, *question.size)
+            rows = torch.from_numpy(inputs // sizes % images).to(question.inputs.device)
+            changed = hide(rows, torch.from_numpy(hidden).to(rows.device))
+            left[inputs] = question.scores(changed, rows).double().cpu().numpy()
+            meter.advance(len(inputs))
+    whole = question.reference.double().cpu().numpy()
+    return np.asarray(whole[:, None, None] - left.reshape(samples, images, sizes).transpose(1, 0, 2))
 
 
 def _correlations(
