@@ -1,0 +1,269 @@
+"""Relations found in planted circuits, where every one is known: association, places, causes.
+
+    python benchmarks/relations.py [--seeds 10] [--most 10000] [--minutes 30] [--output docs/benchmarks/relations.md]
+
+Circuits, pictures and the grid are those of ``workbench.interpret.relations.planted``, which was committed before any
+of the methods. Each row is one setting of the grid, averaged over circuits of different seeds, with a 95 % bootstrap
+interval over circuits where there are three or more. All methods run with their defaults, at q = 0.05.
+
+*Edges* are directed, from layer 1 to layer 2 and from layer 2 to the classifier (places: the first only), found if
+significant, whatever their sign. *AUPRC* ranks all pairs by the magnitude of their effect. *Sign* is the share of
+right signs among true edges that were found; an association or a place has none but "goes together". *Operator* is the
+share of planted and, or, and-not that were found and named rightly, those of redundant sources among them. *Offset* is
+the median over true exciting edges of the distance from the planted displacement, in pixels. *SHD* counts edges missed,
+edges too many, and wrong signs. *Confounded* is the share of pairs reported as edges though only a companion is wired.
+
+Every finished circuit is kept in benchmarks/results/relations.jsonl, so that the same command goes on where it stopped;
+a line is used only if it was made by the code as it is now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from workbench.interpret import relations
+from workbench.interpret.relations.planted import CATEGORIES, GATES, PRIMITIVES, Parameters, PlantedCircuit, grid, plant
+from workbench.stats import average_precision, bootstrap
+from workbench.store import ActivationStore
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "benchmarks" / "results" / "relations.jsonl"
+NOT_MEASURED = ("__init__", "comparison", "concept", "directions")  # files that the figures do not depend on
+METHODS = ("association", "spatial", "causal")
+LAYERS = [PRIMITIVES, GATES, CATEGORIES]
+REFERENCE = {"images": 2_000, "noise": 0.1, "saturating": False, "confounding": "place"}
+METRICS = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auprc": "AUPRC",
+    "sign": "sign",
+    "operator": "operator",
+    "offset": "offset, px",
+    "shd": "SHD",
+    "confounded": "confounded",
+    "seconds": "processor s",
+}
+# what the goals are: metric, method, and whether at least or at most
+BARS = (
+    ("F1 of causal edges", "causal", "f1", ">=", 0.95),
+    ("sign accuracy of causal edges", "causal", "sign", ">=", 0.99),
+    ("operator accuracy", "causal", "operator", ">=", 0.9),
+    ("median offset error of places, pixels", "spatial", "offset", "<=", 1.0),
+    ("median offset error of causal edges, pixels", "causal", "offset", "<=", 1.0),
+    ("confounded pairs reported as causal", "causal", "confounded", "<=", 0.02),
+    ("confounded pairs reported as associated", "association", "confounded", ">=", 0.5),
+)
+
+
+def measure(images: int, parameters: Parameters) -> dict[str, Any]:
+    """All methods on one circuit."""
+    circuit = plant(parameters)
+    pictures = circuit.images(images)
+    row: dict[str, Any] = {"images": images, **asdict(parameters)}
+    with tempfile.TemporaryDirectory() as folder:
+        store = ActivationStore.extract(
+            circuit.model, pictures, layers=LAYERS, path=f"{folder}/store", dtype="float32", progress=False
+        )
+        for method in METHODS:
+            began = time.process_time()
+            graph = relations.discover(store, circuit.model, pictures, kinds=method, layers=LAYERS)
+            row[method] = {**judge(circuit, graph, method), "seconds": time.process_time() - began}
+    return row
+
+
+def judge(circuit: PlantedCircuit, graph: relations.RelationGraph, method: str) -> dict[str, float | None]:
+    """One graph against the truth."""
+    sources = {PRIMITIVES} if method == "spatial" else {PRIMITIVES, GATES}
+    truth = {(edge.source, edge.target): edge for edge in circuit.truth if edge.partner is None}
+    truth = {ends: edge for ends, edge in truth.items() if ends[0][0] in sources}
+    every = {(edge.source, edge.target): edge for edge in graph if edge.partner is None}
+    found = {(edge.source, edge.target): edge for edge in graph.significant() if edge.partner is None}
+    hits = sorted(set(truth) & set(found))
+    precision = len(hits) / len(found) if found else None
+    recall = len(hits) / len(truth)
+    right = [sign(found[ends].relation) == sign(truth[ends].relation) for ends in hits]
+    missed, extra = len(truth) - len(hits), len(found) - len(hits)
+    ordered = sorted(every)
+    scores = [abs(every[ends].effect) if every[ends].tested else 0.0 for ends in ordered]
+    companions = [((PRIMITIVES, source), (GATES, target)) for source, target in circuit.confounded_pairs]
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * len(hits) / (len(found) + len(truth)),
+        "auprc": float(average_precision(np.array(scores), np.array([ends in truth for ends in ordered]))),
+        "sign": float(np.mean(right)) if right and method == "causal" else None,
+        "operator": operators(circuit, graph) if method == "causal" else None,
+        "offset": offset_error(truth, found),
+        "shd": missed + extra + (right.count(False) if method == "causal" else 0),
+        "confounded": float(np.mean([ends in found for ends in companions])),
+    }
+
+
+def sign(relation: str) -> int:
+    return -1 if relation == "inhibits" else 1
+
+
+def operators(circuit: PlantedCircuit, graph: relations.RelationGraph) -> float:
+    """Share of planted operators that were found, between the right units, in the right order where it matters."""
+    found = {joined(edge) for edge in graph.significant() if edge.partner is not None}
+    planted = [joined(edge) for edge in circuit.truth if edge.partner is not None]
+    return float(np.mean([each in found for each in planted]))
+
+
+def joined(edge: relations.Edge) -> tuple[Any, ...]:
+    ends = [edge.source, edge.partner]
+    return edge.target, edge.relation, tuple(ends if edge.relation == "and-not" else sorted(ends, key=str))
+
+
+def offset_error(truth: dict[Any, relations.Edge], found: dict[Any, relations.Edge]) -> float | None:
+    """Median distance from the planted displacement, over true exciting edges with a place."""
+    errors = []
+    for ends, planted in truth.items():
+        if ends in found and planted.relation == "excites" and not np.isnan(planted.offset_y):
+            edge = found[ends]
+            errors.append(np.hypot(edge.offset_y - planted.offset_y, edge.offset_x - planted.offset_x))
+    return float(np.median(errors)) if errors and np.isfinite(errors).all() else None
+
+
+def code_hash() -> str:
+    """Of the methods and the truth: results of other code are not mixed in."""
+    files = sorted((ROOT / "workbench" / "interpret" / "relations").glob("*.py"))
+    measured = [path for path in files if not path.stem.startswith(NOT_MEASURED)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in measured)).hexdigest()[:16]
+
+
+def settings(seeds: int, most: int) -> list[tuple[int, Parameters]]:
+    """The grid, the reference first, then one circuit of every other setting, then a second, and so on."""
+    chosen = [(images, each) for images, each in grid() if images <= most and each.seed < seeds]
+    reference = chosen[:seeds]
+    rest = sorted(chosen[seeds:], key=lambda setting: setting[1].seed)  # stable
+    return reference + rest
+
+
+def run(seeds: int, most: int, minutes: float) -> list[dict[str, Any]]:
+    """Measure what is not measured yet, as long as there is time."""
+    code, until = code_hash(), time.monotonic() + 60 * minutes
+    lines = KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else []
+    kept = [row for row in map(json.loads, lines) if row["code"] == code]
+    for images, parameters in settings(seeds, most):
+        key = {"images": images, **asdict(parameters)}
+        if any(all(row[name] == value for name, value in key.items()) for row in kept):
+            continue
+        if time.monotonic() > until:
+            break
+        row = {**measure(images, parameters), "code": code, "load": os.getloadavg()[0]}
+        kept.append(row)
+        print(json.dumps({name: row[name] for name in ("images", "seed", "noise", "causal")}), flush=True)
+        with KEPT.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    return kept
+
+
+def estimate(values: list[float | None]) -> str:
+    """Mean with its interval; the number of circuits where it is not that of the row."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = f"{np.mean(known):.3g}"
+    if len(known) >= 3 and np.ptp(known) > 0:
+        found = bootstrap(np.array(known, dtype=np.float64))
+        mean += f" ({found.low:.3g} to {found.high:.3g})"
+    return mean if len(known) == len(values) else f"{mean}, n = {len(known)}"
+
+
+def matching(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
+    return [row for row in rows if all(row[name] == value for name, value in {**REFERENCE, **wanted}.items())]
+
+
+def table(rows: list[dict[str, Any]], axis: str) -> Iterator[str]:
+    yield f"| {axis} | circuits | method | {' | '.join(METRICS.values())} |"
+    yield f"|{'---|' * (3 + len(METRICS))}"
+    order = {"saturating": (False, True), "confounding": ("place", "image")}
+    values = order.get(axis) or sorted({row[axis] for row in rows})
+    for value in values:
+        some = matching(rows, **{axis: value})
+        for method in METHODS if some else ():
+            cells = [estimate([row[method][metric] for row in some]) for metric in METRICS]
+            shown = f"{value:,}" if axis == "images" else value
+            yield f"| {shown} | {len(some)} | {method} | {' | '.join(cells)} |"
+
+
+def goals(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| goal | asked | plain gates | | saturating gates | |"
+    yield "|---|---|---|---|---|---|"
+    for name, method, metric, side, bar in BARS:
+        cells = []
+        for saturating in (False, True):
+            some = matching(rows, saturating=saturating)
+            known = [row[method][metric] for row in some if row[method][metric] is not None]
+            reached = bool(known) and (np.mean(known) >= bar if side == ">=" else np.mean(known) <= bar)
+            cells += [f"{estimate([*known])}, n = {len(some)}", "reached" if reached else "**not reached**"]
+        yield f"| {name} | {side} {bar} | {' | '.join(cells)} |"
+
+
+def report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "# Relations in planted circuits"
+    yield ""
+    yield "```"
+    command = f"python benchmarks/relations.py --seeds {options.seeds} --most {options.most}"
+    yield f"{command} --output docs/benchmarks/relations.md"
+    yield "```"
+    yield ""
+    yield (__doc__ or "").split("\n\n", 2)[2].strip()
+    yield ""
+    loads = [row["load"] for row in rows]
+    planned = len(settings(options.seeds, options.most))
+    yield (
+        f"Measured with one thread ({platform.machine()}), Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}, load average {min(loads):.1f} to {max(loads):.1f}. "
+        f"{len(rows)} of {planned} circuits of the grid are measured; seconds are processor seconds."
+    )
+    yield ""
+    yield "## The goals, at 2,000 images and noise 0.1"
+    yield ""
+    yield from goals(rows)
+    for axis, title in (
+        ("images", "By images"),
+        ("noise", "By noise, as a share of the planted weight"),
+        ("saturating", "Plain and saturating gates"),
+        ("confounding", "Companions at a fixed place, and anywhere in the image"),
+    ):
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield from table(rows, axis)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10, help="circuits of each setting, at most 10")
+    parser.add_argument("--most", type=int, default=10_000, help="images at most")
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin no circuit after so long")
+    parser.add_argument("--output", type=Path, help="write the report here")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        rows = run(options.seeds, options.most, options.minutes)
+    lines = list(report(options, rows))
+    print("\n".join(lines))
+    if options.output:
+        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

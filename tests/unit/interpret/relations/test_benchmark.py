@@ -1,0 +1,100 @@
+"""The benchmark's scores, on graphs whose scores are known."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from workbench.interpret.relations import Edge, RelationGraph
+from workbench.interpret.relations.planted import Parameters, PlantedCircuit, plant
+
+FILE = Path(__file__).parents[4] / "benchmarks" / "relations.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("relations_benchmark", FILE)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def circuit() -> PlantedCircuit:
+    return plant(Parameters(seed=4))
+
+
+def perfect(circuit: PlantedCircuit) -> list[Edge]:
+    """Every planted edge as significant, and one false pair that is not."""
+    edges = [replace(edge, p_value=0.0, q_value=0.0) for edge in circuit.truth]
+    false = {(source, unit) for source in range(12) for unit in range(12)}
+    false -= {(edge.source_unit, edge.target_unit) for edge in edges if edge.source_layer == "layer1"}
+    return [*edges, *(Edge("layer1", u, "layer2", v, "causal", "excites", 0.01, q_value=0.9) for u, v in sorted(false))]
+
+
+def test_a_graph_without_mistakes_has_full_marks(benchmark, circuit):
+    scores = benchmark.judge(circuit, RelationGraph.from_edges(perfect(circuit)), "causal")
+    assert scores == {
+        "precision": 1.0, "recall": 1.0, "f1": 1.0, "auprc": 1.0, "sign": 1.0, "operator": 1.0, "offset": 0.0,
+        "shd": 0, "confounded": 0.0,
+    }  # fmt: skip
+
+
+def test_each_mistake_costs_what_it_should(benchmark, circuit):
+    edges = perfect(circuit)
+    single = [index for index, edge in enumerate(edges) if edge.partner is None and edge.q_value == 0]
+    assert len(single) == 25
+
+    def scores(changes: dict[int, Edge | None], more: tuple[Edge, ...] = ()) -> dict[str, float]:
+        changed = [changes.get(index, edge) for index, edge in enumerate(edges)]
+        graph = RelationGraph.from_edges([*(edge for edge in changed if edge is not None), *more])
+        return benchmark.judge(circuit, graph, "causal")
+
+    missed = scores({single[0]: replace(edges[single[0]], q_value=0.5)})
+    assert (missed["precision"], missed["recall"], missed["shd"]) == (1.0, 24 / 25, 1)
+    other = {"excites": "inhibits", "inhibits": "excites"}[edges[single[0]].relation]
+    flipped = scores({single[0]: replace(edges[single[0]], relation=other)})
+    assert (flipped["f1"], flipped["sign"], flipped["shd"]) == (1.0, 24 / 25, 1)
+    source, target = circuit.confounded_pairs[0]
+    fooled = scores({}, (Edge("layer1", source, "layer2", target, "causal", "excites", 1.0, q_value=0.0),))
+    assert (fooled["confounded"], fooled["shd"]) == (0.5, 1)
+    assert fooled["precision"] == pytest.approx(25 / 26)
+    shifted = {
+        index: replace(edges[index], offset_x=edges[index].offset_x + 2, offset_y=edges[index].offset_y)
+        for index in single
+    }
+    assert scores(shifted)["offset"] == pytest.approx(2)
+
+
+def test_operators_count_whichever_source_comes_first_unless_that_matters(benchmark, circuit):
+    def share(change) -> float:
+        edges = [change(edge) if edge.partner is not None else edge for edge in perfect(circuit)]
+        return benchmark.operators(circuit, RelationGraph.from_edges(edges))
+
+    def swapped(edge: Edge) -> Edge:
+        return replace(edge, source_unit=edge.partner_unit, partner_unit=edge.source_unit)
+
+    assert share(lambda edge: edge) == 1
+    assert share(lambda edge: swapped(edge) if edge.relation != "and-not" else edge) == 1
+    assert share(swapped) == pytest.approx(5 / 7)
+    assert share(lambda edge: replace(edge, relation="and")) == pytest.approx(2 / 7)
+
+
+def test_places_are_judged_between_layers_of_maps_only(benchmark, circuit):
+    edges = [edge for edge in perfect(circuit) if edge.source_layer == "layer1" and edge.partner is None]
+    scores = benchmark.judge(circuit, RelationGraph.from_edges(edges), "spatial")
+    assert scores["recall"] == 1
+    assert scores["sign"] is None
+    assert scores["operator"] is None
+
+
+def test_the_reference_comes_first(benchmark):
+    settings = benchmark.settings(2, 300)
+    assert [images for images, _ in benchmark.settings(2, 10_000)[:2]] == [2_000, 2_000]
+    assert {images for images, _ in settings} == {100, 300}
