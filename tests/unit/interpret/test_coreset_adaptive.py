@@ -112,3 +112,46 @@ def test_bad_input_is_named():
         coreset.adaptive_coreset(subject, features.isel(image=slice(10)))
     with pytest.raises(InputError, match="bootstrap needs"):
         coreset.adaptive_coreset(subject, features, most=0.01, start=0.01)
+
+
+def test_a_calibration_gives_the_ratio_that_was_there():
+    def cases(seeds):
+        for seed in seeds:
+            rows, category, features = population(seed, images=300)
+            yield means_subject(rows, category), features
+
+    learned = coreset.calibrate(cases(range(1000, 1012)), selector="random", resamples=20)
+    assert learned.trials == 24
+    # random coresets of a smooth method: the bootstrap is right as it is
+    assert abs(learned.mean) < 3 * learned.spread / np.sqrt(learned.trials) + 0.1
+    low, middle, high = learned.ratios(0.9)
+    assert low < middle < high
+    narrow = learned.ratios(0.5)
+    assert low < narrow[0] < narrow[1] == middle < narrow[2] < high
+    better = coreset.calibrate(cases(range(1000, 1012)), resamples=20)
+    assert better.mean < learned.mean  # kernel herding is nearer than its own draws tell
+
+
+def test_a_calibrated_interval_covers_with_a_selector_that_is_better_than_random():
+    def case(seed):
+        rows, category, features = population(seed, images=300)
+        return means_subject(rows, category), features
+
+    learned = coreset.calibrate((case(seed) for seed in range(2000, 2020)), shares=(0.1,), resamples=20)
+    covered = []
+    for seed in range(60):
+        subject, features = case(seed)
+        found = coreset.adaptive_coreset(
+            subject, features, wanted=-1.0, level=0.8, start=0.1, resamples=20, calibration=learned, seed=seed
+        )
+        true = subject.similarity(found.interpretation, subject.interpret(np.arange(300), None))
+        covered.append(true in found.similarity)
+        assert found.similarity.method == "calibrated bootstrap of the coreset"
+    # 60 trials at 0.8 have a standard deviation of 0.052
+    assert 0.65 <= np.mean(covered) <= 0.95
+
+
+def test_a_calibration_needs_cases():
+    rows, category, features = population(0, images=60)
+    with pytest.raises(InputError, match="2 coresets differ"):
+        coreset.calibrate([(means_subject(rows, category), features)], shares=(0.1, 0.2), resamples=20)

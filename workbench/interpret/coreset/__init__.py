@@ -1,6 +1,7 @@
 """Coresets: a few images in place of all, chosen by their features alone."""
 
 from workbench.interpret.coreset.adaptive import AdaptiveCoreset, adaptive_coreset
+from workbench.interpret.coreset.calibration import Calibration, calibrate, certificate
 from workbench.interpret.coreset.choice import Coreset, choose, pooled_features
 from workbench.interpret.coreset.covering import facility_location, k_center_greedy, k_medoids
 from workbench.interpret.coreset.curve import coreset_curve, split_halves
@@ -14,10 +15,13 @@ from workbench.interpret.coreset.typical import herding, kernel_herding, moderat
 
 __all__ = [
     "AdaptiveCoreset",
+    "Calibration",
     "Coreset",
     "Subject",
     "adaptive_coreset",
+    "calibrate",
     "calibrated_weights",
+    "certificate",
     "choose",
     "coreset_curve",
     "d2",

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from workbench.arrays import provenance
 from workbench.errors import InputError, ShapeError
+from workbench.interpret.coreset.calibration import Calibration, certificate, measured
 from workbench.interpret.coreset.choice import Coreset, choose
-from workbench.stats import Estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.interpret.coreset.subjects import Subject
+    from workbench.stats import Estimate
 
 IMAGES = "images"
 
@@ -52,14 +53,17 @@ def adaptive_coreset(
     growth: float = 1.5,
     most: float = 1.0,
     resamples: int = 50,
+    calibration: Calibration | Literal["measured"] | None = "measured",
     seed: int = 0,
 ) -> AdaptiveCoreset:
     """Grow a coreset until its interpretation is near that of all images, which is never made.
 
     How near is estimated by the bootstrap: images of the coreset are drawn again with replacement, within categories,
     and the interpretation from the draw is compared with that from the coreset. A draw is to the coreset what a random
-    coreset of its size is to all images; its spread is brought to that of a sample of a finite number of images. A
-    selector that is better than random makes the certificate cautious: the true similarity tends to be higher.
+    coreset of its size is to all images; its spread is brought to that of a sample of a finite number of images. That
+    holds for smooth methods and random coresets. How far the true dissimilarity is from the estimated one for another
+    method and selector is learned from development data, where the full interpretation was made, and the interval is
+    one of prediction for a new case like those: see :func:`~workbench.interpret.coreset.calibration.calibrate`.
 
     Args:
         subject: the interpretation method; it is only ever asked about images of the coreset.
@@ -71,6 +75,8 @@ def adaptive_coreset(
         growth: factor by which the share grows, above 1.
         most: largest share, at most 1.
         resamples: bootstrap draws at each size, at least 20.
+        calibration: from development data of your own; ``"measured"``, what was measured on rendered scenes for this
+            method with ``kernel_herding``, and none for others; or None, the quantiles of the bootstrap as they are.
         seed: of selector and draws.
 
     Returns:
@@ -83,17 +89,17 @@ def adaptive_coreset(
 
     Source: [efron1993]
     """
+    learned = measured(subject.name, selector) if calibration == "measured" else calibration
     _check(wanted, level, start, growth, most, resamples)
     if len(subject.category) != features.sizes["image"]:
         raise ShapeError(f"The subject has {len(subject.category)} images, the features {features.sizes['image']}.")
-    total = int((subject.category >= 0).sum())
     rows: list[dict[str, float]] = []
     before: NDArray[np.float64] | None = None
     share = _first_share(subject.category, start, growth, most)
     while True:
         chosen = choose(features, selector=selector, fraction=share, labels=subject.category, seed=seed)
         result = subject.interpret(chosen.indices, None)
-        estimate = _certificate(subject, chosen, result, total, level, resamples, seed)
+        estimate = certificate(subject, chosen, result, level=level, resamples=resamples, learned=learned, seed=seed)
         rows.append(
             {
                 IMAGES: len(chosen),
@@ -110,7 +116,7 @@ def adaptive_coreset(
     history = xr.Dataset(
         {name: (IMAGES, [row[name] for row in rows]) for name in ("value", "low", "high", "change")},
         coords={IMAGES: [int(row[IMAGES]) for row in rows]},
-        attrs=_facts(subject, wanted, level, selector, seed),
+        attrs=_facts(subject, wanted, level, selector, seed, learned),
     )
     return AdaptiveCoreset(chosen, settled, estimate, result, history)
 
@@ -129,34 +135,9 @@ def _first_share(category: NDArray[np.int64], start: float, growth: float, most:
     return share
 
 
-def _certificate(
-    subject: Subject,
-    chosen: Coreset,
-    result: NDArray[np.float64],
-    total: int,
-    level: float,
-    resamples: int,
-    seed: int,
-) -> Estimate:
-    if len(chosen) >= total:
-        return Estimate(1.0, 1.0, 1.0, len(chosen), level, "all images")
-    generator = np.random.default_rng([seed, len(chosen)])
-    category = subject.category[chosen.indices]
-    members = [chosen.indices[category == each] for each in np.unique(category)]
-    values = np.empty(resamples)
-    for draw in range(resamples):
-        again = np.concatenate([generator.choice(some, size=len(some)) for some in members])
-        values[draw] = subject.similarity(result, subject.interpret(np.sort(again), None))
-    # dissimilarity is quadratic in the error: its variance is lower by the share of images that are left, and a draw
-    # with replacement from n images has (n - 1) / n of the variance of a sample of n
-    count = len(chosen)
-    values = 1 - (1 - values) * (1 - count / total) * count / (count - len(members))
-    tail = (1 - level) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return Estimate(float(values.mean()), float(low), float(high), len(chosen), level, "bootstrap of the coreset")
-
-
-def _facts(subject: Subject, wanted: float, level: float, selector: str, seed: int) -> dict[str, Any]:
+def _facts(
+    subject: Subject, wanted: float, level: float, selector: str, seed: int, learned: Calibration | None
+) -> dict[str, Any]:
     facts = {f"subject_{key}": value for key, value in subject.facts.items()}
     return dict(
         provenance(
@@ -166,6 +147,7 @@ def _facts(subject: Subject, wanted: float, level: float, selector: str, seed: i
             level=level,
             selector=selector,
             seed=seed,
+            calibration=None if learned is None else asdict(learned),
             **facts,
         )
     )
