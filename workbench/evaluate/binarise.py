@@ -49,7 +49,7 @@ class Binariser:
         # a bad value is told here, where it was written, and not in the middle of an evaluation
         options: dict[str, Any] = {**dict(self.parameters)}
         if self.name in ORACLES:
-            options["areas"] = np.ones(1, dtype=np.int64)
+            options["areas"] = np.ones((1, 1), dtype=np.int64)
         binarisers[self.name](np.array([[0.0, 1.0]]), **options)
 
     def __str__(self) -> str:
@@ -143,7 +143,8 @@ def binarise(
         if set(masks.dims) != set(heatmaps.dims) or masks.transpose(*ordered.dims).shape != ordered.shape:
             raise ShapeError(f"masks have {dict(masks.sizes)} and heatmaps {dict(heatmaps.sizes)}; expected the same.")
         areas = masks.transpose(*ordered.dims).values.astype(bool).sum(axis=(-2, -1)).reshape(values.shape[:2])
-    levels = thresholds(values, binariser, areas=areas)
+    levels = thresholds(values, binariser, areas=None if areas is None else areas[..., None])
+    levels = levels.reshape(values.shape[:2])
     chosen = ordered.copy(data=(values >= levels[..., None]).reshape(ordered.shape))
     return chosen.assign_coords(threshold=((IMAGE, *extra), levels.reshape(shape))).assign_attrs(
         provenance(binariser=str(binariser))
@@ -158,34 +159,32 @@ def thresholds(
     Args:
         values: (image, map, position) numbers of zero or more, finite.
         binariser: how they are cut.
-        areas: (image, map) int64, pixels to choose, for a binariser that reads the masks.
+        areas: (image, map, part) int64, pixels to choose for each part, for a binariser that reads the masks.
 
     Returns:
-        (image, map) float64; infinite where nothing is chosen.
+        (image, map) float64, or (image, map, part) where areas are given; infinite where nothing is chosen.
     """
     method, options = binarisers[binariser.name], dict(binariser.parameters)
     images, maps, positions = values.shape
     if binariser.name in POOLED:
         return np.stack([method(values[:, unit].astype(np.float64), **options) for unit in range(maps)], axis=1)
     rows = values.reshape(images * maps, positions)
-    found = np.empty(len(rows))
+    table = None if areas is None else areas.reshape(len(rows), areas.shape[2])
+    found = np.empty(len(rows) if table is None else table.shape)
     step = max(1, BLOCK // positions)
     for start in range(0, len(rows), step):
         block = slice(start, start + step)
-        found[block] = _of_rows(rows[block].astype(np.float64), method, options, areas, block)
-    return found.reshape(images, maps)
+        values = rows[block].astype(np.float64)
+        if table is None:
+            found[block] = _of_rows(values, method, options)
+        else:
+            silent = values.max(axis=1, keepdims=True) <= 0
+            found[block] = np.where(silent, np.inf, method(values, areas=table[block], **options))
+    return found.reshape(images, maps, *found.shape[1:])
 
 
-def _of_rows(
-    rows: NDArray[np.float64],
-    method: Any,
-    options: Mapping[str, Any],
-    areas: NDArray[np.int64] | None,
-    block: slice,
-) -> NDArray[np.float64]:
+def _of_rows(rows: NDArray[np.float64], method: Any, options: Mapping[str, Any]) -> NDArray[np.float64]:
     low, high = rows.min(axis=1), rows.max(axis=1)
-    if areas is not None:
-        return np.where(high > 0, method(rows, areas=areas.ravel()[block], **options), np.inf)
     varied = high > low
     found = np.where(high > 0, low, np.inf)
     if varied.any():

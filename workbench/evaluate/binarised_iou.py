@@ -52,9 +52,9 @@ def binarised_iou(
 
     def core(heat: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
         areas = truth.sum(axis=(1, 2))
-        wanted = areas[:, None] if binariser.reads_masks else None
-        levels = thresholds(heat.reshape(len(heat), 1, -1), binariser, areas=wanted)[:, 0]
-        chosen = heat >= levels[:, None, None]
+        wanted = areas[:, None, None] if binariser.reads_masks else None
+        levels = thresholds(heat.reshape(len(heat), 1, -1), binariser, areas=wanted)
+        chosen = heat >= levels.reshape(-1, 1, 1)
         shared, sizes = (chosen & truth).sum(axis=(1, 2)), chosen.sum(axis=(1, 2))
         # an empty mask gets no score whatever stands here
         union = np.maximum(sizes + areas - shared, 1)

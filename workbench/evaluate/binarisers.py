@@ -290,13 +290,13 @@ def area_matched(values: NDArray[np.float64], *, areas: NDArray[np.int64]) -> ND
 
     Args:
         values: (map, position) float64.
-        areas: (map) int64, pixels of the part; 0 chooses nothing.
+        areas: (map, part) int64, pixels of each part; 0 chooses nothing.
 
     Returns:
-        (map) float64, the lowest value that is chosen.
+        (map, part) float64, the lowest value that is chosen.
     """
     ordered = np.sort(values, axis=1)
-    last = np.take_along_axis(ordered, (values.shape[1] - np.maximum(areas, 1))[:, None], axis=1)[:, 0]
+    last = np.take_along_axis(ordered, values.shape[1] - np.maximum(areas, 1), axis=1)
     return np.where(areas > 0, last, np.inf)
 
 

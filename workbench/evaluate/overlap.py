@@ -165,16 +165,30 @@ def measure(heatmaps: xr.DataArray, masks: xr.DataArray, binariser: Binariser) -
         twice[block] = (truth.sum(axis=1) > 1).sum(axis=1)
         # a product of matrices of 0 and 1: exact, since the counts stay below 2^24
         columns = truth.transpose(0, 2, 1).astype(np.float32)
-        for kind in range(kinds):
-            wanted = None
-            if binariser.reads_masks:
-                wanted = np.repeat(areas[block, kind, None], units, axis=1).astype(np.int64)
-            level = pooled if pooled is not None else thresholds(values, binariser, areas=wanted)
-            cut = (values >= level[..., None]).astype(np.float32)
-            levels[block, :, kind], chosen[block, :, kind] = level, cut.sum(axis=2)
-            some = slice(kind, kind + 1) if binariser.reads_masks else slice(None)
-            shared[block, :, some] = cut @ columns[..., some]
+        if binariser.reads_masks:
+            wanted = np.broadcast_to(areas[block, None].astype(np.int64), levels[block].shape)
+            levels[block] = thresholds(values, binariser, areas=wanted)
+            shared[block], chosen[block] = _of_each_part(values, levels[block], columns)
+            continue
+        levels[block, :, 0] = thresholds(values, binariser) if pooled is None else pooled
+        cut = (values >= levels[block]).astype(np.float32)
+        chosen[block, :, 0], shared[block] = cut.sum(axis=2), cut @ columns
     return Overlaps(shared, chosen, areas, levels, responds, twice, positions)
+
+
+def _of_each_part(
+    values: NDArray[Any], levels: NDArray[np.float64], columns: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels shared and chosen, (image, unit, part), where each part has thresholds of its own."""
+    shared, chosen = np.zeros(levels.shape), np.zeros(levels.shape)
+    for part in range(levels.shape[2]):
+        # on images without the part nothing is chosen
+        seen = np.flatnonzero(columns[..., part].any(axis=1))
+        if len(seen):
+            cut = (values[seen] >= levels[seen, :, part, None]).astype(np.float32)
+            chosen[seen, :, part] = cut.sum(axis=2)
+            shared[seen, :, part] = (cut @ columns[seen, :, part, None])[..., 0]
+    return shared, chosen
 
 
 def blocks(heatmaps: xr.DataArray) -> Iterator[tuple[slice, NDArray[Any]]]:
