@@ -7,9 +7,10 @@ Selectors: 1 % of random clustered features of 512 units, each selector in a pro
 that of the whole process, features, Python and libraries included. Curves: rendered scenes and the networks that ship,
 last convolutional stage; coresets are chosen within the categories of one half of the images and compared with the
 interpretation of the other half. 1 is what all images of the first half reach, 0 what random units reach. Where the
-first half differs from the second by chance, a selector can exceed 1. Concepts and rules, which take longest, are found
-on half as many images. With WORKBENCH_MIRROR also on CIFAR-10 and COCO. With --keep, what was computed is kept, and a
-second run computes what is missing: more splits, for instance.
+first half differs from the second by chance, a selector can exceed 1. Where a share is less than one image of a
+category, one is taken. Concepts and rules are found on half as many images and units are dissected on two thirds, at
+fewer shares (--all-shares: at all), because they take longest. With WORKBENCH_MIRROR also on CIFAR-10 and COCO. With
+--keep, what was computed is kept, and a second run computes what is missing: more splits, for instance.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from coresets_parts.coverage import calibrations, coverage_table
-from coresets_parts.pairs import HALVED, METHODS, PAIRS, SEED, Pair, last_stage, prepared
+from coresets_parts.pairs import FEW_SHARES, METHODS, PAIRS, SEED, SIZES, Pair, last_stage, prepared
 
 from workbench import models
 from workbench.data import scenes
 from workbench.interpret import coreset
+from workbench.interpret.coreset.curve import FRACTIONS
 from workbench.stats import holm, sign_flip_test
 from workbench.store import ActivationStore
 
@@ -123,15 +125,16 @@ def cost_table(images: int) -> Iterator[str]:
 def curve_of(pair: Pair, options: argparse.Namespace) -> tuple[xr.Dataset, int, float]:
     """The coreset curve of a method on a network, of how many images, and the processor seconds that it took."""
     began = time.process_time()
-    images = options.images // 2 if pair.method in HALVED else options.images
+    images = round(options.images * SIZES[pair.method])
     subject, store = prepared(pair, images)
     path = None if options.keep is None else options.keep / f"{pair.name}-{images}.jsonl"
     curve = coreset.coreset_curve(
         subject,
         store,
         list(coreset.selectors),
+        fractions=FRACTIONS if pair.method == "relevant_units" or options.all_shares else FEW_SHARES,
         splits=options.splits,
-        random_draws=3,
+        random_draws=options.random_draws,
         workers=options.workers,
         path=path,
         progress=True,
@@ -253,6 +256,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=600, help="scenes for the curves")
     parser.add_argument("--cost-images", type=int, default=2000, help="scenes for the whole cost")
     parser.add_argument("--splits", type=int, default=10, help="splits into halves")
+    parser.add_argument("--random-draws", type=int, default=2, help="random coresets a split")
+    parser.add_argument("--all-shares", action="store_true", help="eight shares for every method, not for VEBI alone")
     parser.add_argument("--workers", type=int, default=1, help="threads for the curves")
     parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS, help="methods for the curves")
     parser.add_argument("--keep", type=Path, help="folder that keeps what was computed, to go on from there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import xarray as xr
@@ -22,7 +23,7 @@ def cases(method: str, sets: int, seed: int) -> Iterator[tuple[coreset.Subject, 
     """Sets of scenes that share none, on either network in turn, and the method prepared on them."""
     for network, task in TASKS.items():
         model = models.load(network)
-        rendered = scenes.generate(task, IMAGES * (sets // 2), seed=seed, size=96)
+        rendered = _scenes(task, IMAGES * (sets // 2), seed)
         for number in range(sets // 2):
             some = rendered.isel(image=slice(number * IMAGES, (number + 1) * IMAGES))
             store = interpret.observe(model, some, layers=last_stage(model), labels=some["label"].values)
@@ -34,6 +35,11 @@ def cases(method: str, sets: int, seed: int) -> Iterator[tuple[coreset.Subject, 
                 options["masks"] = masks.isel(part=np.flatnonzero(masks.any(("image", "y", "x")).values)).load()
             features = coreset.pooled_features(store, pool="both")
             yield coreset.subject(method, store, labels="true", **options), features
+
+
+@cache
+def _scenes(task: str, count: int, seed: int) -> xr.Dataset:
+    return scenes.generate(task, count, seed=seed, size=96)
 
 
 def calibrations(sets: int, methods: Sequence[str]) -> Iterator[str]:
