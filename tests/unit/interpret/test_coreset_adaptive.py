@@ -110,6 +110,9 @@ def test_bad_input_is_named():
             coreset.adaptive_coreset(subject, features, **bad)
     with pytest.raises(ShapeError, match="60 images, the features 10"):
         coreset.adaptive_coreset(subject, features.isel(image=slice(10)))
+    weighing = features.assign_attrs(target="dissect", leading=4)
+    with pytest.raises(InputError, match="together with weights"):
+        coreset.adaptive_coreset(subject, weighing, selector="target_aware")
     with pytest.raises(InputError, match="bootstrap needs"):
         coreset.adaptive_coreset(subject, features, most=0.01, start=0.01)
 

@@ -12,6 +12,7 @@ from workbench.arrays import provenance
 from workbench.errors import InputError, ShapeError
 from workbench.interpret.coreset.calibration import Calibration, certificate, measured
 from workbench.interpret.coreset.choice import Coreset, choose
+from workbench.interpret.coreset.target import RIDGE, TARGET_AWARE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,13 +85,18 @@ def adaptive_coreset(
         whose similarity is 1 by definition.
 
     Raises:
-        InputError: a parameter out of range, or bad features (see ``choose``).
+        InputError: a parameter out of range, bad features (see ``choose``), or a selector that needs its weights.
         ShapeError: another number of images in subject and features.
 
     Source: [efron1993]
     """
     learned = measured(subject.name, selector) if calibration == "measured" else calibration
     _check(wanted, level, start, growth, most, resamples)
+    if selector == TARGET_AWARE and features.attrs.get("target") in RIDGE:
+        raise InputError(
+            f"For {features.attrs['target']}, target_aware chooses images together with weights, which a bootstrap of "
+            "the images cannot keep. Use another selector, kernel_herding for example."
+        )
     if len(subject.category) != features.sizes["image"]:
         raise ShapeError(f"The subject has {len(subject.category)} images, the features {features.sizes['image']}.")
     rows: list[dict[str, float]] = []
