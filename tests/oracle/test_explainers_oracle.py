@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from workbench import explain, models
+from workbench import data, explain, models
 from workbench.explain import baseline_images
 from workbench.models import ImageModel, Preprocessing
 
@@ -53,6 +54,21 @@ def test_occlusion_is_captum_s(patch: tuple[int, int], stride: tuple[int, int]) 
         inputs, sliding_window_shapes=(3, *patch), strides=(3, *stride), baselines=0, target=torch.tensor([1, 3])
     )
     close(found, wanted[:, 0])
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("name", ["squeezenet1_0", "mobilenet_v2"])
+def test_occlusion_is_captum_s_on_real_weights(mirror: Path, name: str) -> None:
+    model = models.load(name, weights=data.fetch(name))
+    inputs = pictures(1, 96, 96, seed=3)
+    wanted = Occlusion(model.module).attribute(
+        inputs, sliding_window_shapes=(3, 16, 16), strides=(3, 16, 16), baselines=0, target=7
+    )
+    options = {"target": 7, "patch": 16, "stride": 16}
+    found = explain.occlusion(model, inputs, **options)
+    assert found.attrs["passes"] == "traced"
+    close(found, wanted[:, 0])
+    close(explain.incremental_occlusion(model, inputs, engine="incremental", **options), wanted[:, 0])
 
 
 @settings(max_examples=25)

@@ -35,7 +35,7 @@ AUTOMATIC = 8  # an automatic patch is this part of the shorter side
     source=("zeiler2014",),
     access="black box",
     returns="fall of the score where the patch hides the image, averaged over the windows that cover a pixel",
-    cost="one evaluation a window: 196 at 224 x 224 with a patch of 28 and a stride of 14, plus one",
+    cost="one evaluation a window: 225 at 224 x 224 with a patch of 28 and a stride of 14, plus a few",
     note="The map depends on the patch and on what replaces it; a patch's own edges can be evidence.",
     parameters={
         "patch": ("int", None, 1, 64),
