@@ -351,6 +351,10 @@ digit_units.result["greatest"]
 # - A unit is known by the pictures that make it fire, and by those that do not.
 # - Accuracy does not say why. Two networks that were equally right looked at different things.
 #
+# **Where next.** [01_occlusion_acceleration](01_occlusion_acceleration.ipynb) asks what an explanation costs, and how
+# far an estimate of it can be trusted; [02_coreset_interpretation](02_coreset_interpretation.ipynb) asks the same of an
+# interpretation: how few pictures are enough?
+#
 # ## Limits: what this does not show
 #
 # - Occlusion shows a network what it never saw in training, a flat patch. Part of the answer may be an answer to
