@@ -22,6 +22,7 @@ from workbench.evaluate.localisation import (
 )
 from workbench.evaluate.memorising import train_on_random_labels
 from workbench.evaluate.part_masks import part_masks
+from workbench.evaluate.protocol import DataChoice, ModelChoice, Protocol
 from workbench.evaluate.regions import boxes_to_masks, masks_on_grid
 from workbench.evaluate.registry import metrics
 from workbench.evaluate.removal import random_maps
@@ -38,6 +39,9 @@ from workbench.evaluate.waiou import waiou
 __all__ = [
     "BINARISER_FAMILY",
     "Binariser",
+    "DataChoice",
+    "ModelChoice",
+    "Protocol",
     "as_binariser",
     "binarise",
     "binarised_iou",
