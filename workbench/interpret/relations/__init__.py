@@ -7,6 +7,7 @@ from workbench.interpret.relations.comparison import compare
 from workbench.interpret.relations.concept_edges import concept_edges
 from workbench.interpret.relations.discover import discover
 from workbench.interpret.relations.graph import RelationGraph
+from workbench.interpret.relations.itemsets import association_sets
 from workbench.interpret.relations.kinds import layer_pairs, relation_kinds
 from workbench.interpret.relations.spatial import spatial_edges
 from workbench.interpret.relations.table import EFFECT_UNITS, KINDS, Edge
@@ -17,6 +18,7 @@ __all__ = [
     "Edge",
     "RelationGraph",
     "association_edges",
+    "association_sets",
     "causal_edges",
     "causal_relations",
     "compare",

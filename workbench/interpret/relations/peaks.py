@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.interpret.reading import BLOCK_BYTES, grid, map_blocks
+from workbench.arrays import IMAGE
+from workbench.errors import NotFiniteError
+from workbench.interpret.reading import BLOCK_BYTES, grid, unit_maps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import xarray as xr
     from numpy.typing import NDArray
 
     from workbench.explain.progress import Meter
@@ -86,11 +89,14 @@ def find_peaks(
     count = len(store.identifiers)
     places = {layer: np.empty((2, count, len(each.units))) for layer, each in activity.items()}
     sums = {pair: [np.zeros((len(activity[pair[0]].units), len(activity[pair[1]].units)))] * 3 for pair in pairs}
-    widest = max(each.size // count for each in (store.dataset(layer)["maps"] for layer in activity))
-    step = max(1, BLOCK_BYTES // (4 * widest))
+    stored = {layer: unit_maps(store, layer) for layer in activity}
+    step = max(1, BLOCK_BYTES // (4 * max(maps.size // count for maps in stored.values())))
     for start in range(0, count, step):
         indices = np.arange(start, min(start + step, count))
-        maps = {layer: _maps_of(store, layer, indices, activity[layer].units, grids[layer]) for layer in activity}
+        maps = {
+            layer: _maps_of(stored[layer], indices, each.units, layer=layer, names=store.identifiers)
+            for layer, each in activity.items()
+        }
         for layer, values in maps.items():
             for axis, soft in enumerate(_soft_maximum(values)):
                 places[layer][axis, indices] = (soft + 0.5) * cells[layer][axis] - 0.5
@@ -105,11 +111,23 @@ def find_peaks(
 
 
 def _maps_of(
-    store: Activations, layer: str, indices: NDArray[np.int64], units: NDArray[np.int64], shape: tuple[int, int]
+    maps: xr.DataArray, indices: NDArray[np.int64], units: NDArray[np.int64], *, layer: str, names: Sequence[str]
 ) -> NDArray[np.float32]:
-    """(image, unit, y, x) of some images and units."""
-    parts = [values[:, units] for _, values in map_blocks(store, layer, indices=indices)]
-    return np.concatenate(parts).reshape(len(indices), len(units), *shape)
+    """(image, unit, y, x) of some images and units.
+
+    Raises:
+        NotFiniteError: NaN or infinity; the image is named.
+    """
+    values = np.asarray(maps.isel({IMAGE: slice(int(indices[0]), int(indices[-1]) + 1)}).values, dtype=np.float32)
+    values = values if len(units) == values.shape[1] and (np.diff(units) == 1).all() else values[:, units]
+    finite = np.isfinite(values).all(axis=(1, 2, 3))
+    if not finite.all():
+        bad = int(indices[np.flatnonzero(~finite)[0]])
+        raise NotFiniteError(
+            f"layer {layer!r} holds NaN or infinity in image {str(names[bad])!r}. Repair the image or the network, or "
+            "leave the image out (interpret.select)."
+        )
+    return values
 
 
 def _overlap(areas: list[NDArray[np.bool_]], active: list[NDArray[np.bool_]]) -> list[NDArray[np.float64]]:
