@@ -93,8 +93,8 @@ def tables(results: Results) -> Iterator[str]:
         "category, seed and parameters. A score of 20 is rounded to steps of an eighth, so methods that look at small "
         "falls of a large score lose most. The largest error is that of a pixel, as a share of the map's largest "
         f"value. Budgets other than the defaults: {budgets}. Scenes and digits for the shipped networks, photographs "
-        "for the others. LIME and KernelSHAP cut superpixels out of rounded colours, so that some pixels change sides; a "
-        "digit's superpixels are single pixels, whose own mean colour hides nothing, so their maps are flat there."
+        "for the others. LIME and KernelSHAP cut superpixels out of rounded colours, so that some pixels change sides; "
+        "a digit's superpixels are single pixels, whose own mean colour hides nothing, so their maps are flat there."
     )
     for name in dict.fromkeys(row["network"] for row in results.rows):
         rows = results.of(network=name)
