@@ -54,7 +54,7 @@ class Calibration:
 
 
 def measured(method: str, selector: str) -> Calibration | None:
-    """What was measured on rendered scenes with the networks that ship, by ``benchmarks/coresets.py --calibrate``.
+    """What was measured on rendered scenes with the networks that ship, by ``benchmarks/coresets.py calibration``.
 
     Args:
         method: name of the method.

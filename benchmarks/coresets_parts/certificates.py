@@ -49,10 +49,9 @@ def calibrations(sets: int, methods: Sequence[str]) -> Iterator[str]:
         yield f'    "{method}": Calibration({found.mean:.3f}, {found.spread:.3f}, {found.trials}),'
 
 
-def coverage_table(sets: int, methods: Sequence[str]) -> Iterator[str]:
+def report(sets: int, methods: Sequence[str]) -> Iterator[str]:
     """Coverage where the adaptive coreset stopped, on scenes that neither design nor calibration saw."""
-    yield f"## The adaptive coreset's interval, nominal {LEVEL}, on held-out scenes"
-    yield ""
+    yield f"The interval of the adaptive coreset's similarity to the full interpretation, nominal level {LEVEL}."
     yield (
         f"Each trial is {IMAGES} scenes of their own ({sets} trials, half of them on either network), grown from 5 % "
         f"until the lower end reaches {WANTED}; the calibration is from other scenes. *Below*: the true similarity is "

@@ -1,0 +1,139 @@
+"""How little is enough, for which method and by which selector."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from coresets_parts.pairs import FEW_SHARES, PAIRS, SIZES, TIMES_SPLITS, Pair, prepared
+from workbench.interpret import coreset
+from workbench.interpret.coreset.curve import FRACTIONS
+from workbench.stats import holm, sign_flip_test
+
+OWN = "target_aware"
+EARLIER = "kernel_herding"  # our own too
+TRIED = Path(__file__).parent / "tried.md"
+ABOUT = """\
+Rendered scenes and the networks that ship, last convolutional stage; coresets are chosen within the categories of one
+half of the images and compared with the interpretation of the other half. 1 is what all images of the first half
+reach, 0 what random units reach. Where the first half differs from the second by chance, a selector can exceed 1.
+Where a share is less than one image of a category, one is taken. Concepts and rules are found on half as many images
+and units are dissected on two thirds, at fewer shares (--all-shares: at all), because they take longest; for VEBI,
+which takes least, there are twice as many splits. With WORKBENCH_MIRROR also CIFAR-10 and COCO. With --keep, what was
+computed is kept, and a second run computes what is missing: more splits, for instance. Splits share images: intervals
+and tests are of the splits, not of other data. Area is the mean height over the shares; *enough* is the share from
+which on the mean stays at 0.95."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What to measure."""
+
+    images: int
+    splits: int
+    random_draws: int
+    all_shares: bool
+    workers: int
+    methods: Sequence[str]
+    keep: Path | None
+
+
+def report(setting: Setting) -> Iterator[str]:
+    """All curves, the target-aware selector against the others, and what was tried for it."""
+    yield ABOUT
+    yield ""
+    found: dict[str, xr.Dataset] = {}
+    for pair in PAIRS:
+        if pair.method not in setting.methods or (pair.mirror and "WORKBENCH_MIRROR" not in os.environ):
+            continue
+        curve, images, seconds = curve_of(pair, setting)
+        found[pair.title] = curve
+        yield f"## {pair.title}: normalised similarity by share of the half"
+        yield ""
+        yield (
+            f"{images} images, {curve.sizes['split']} splits; ceiling {float(curve['ceiling'].mean()):.2f}, "
+            f"floor {float(curve['floor'].mean()):.2f} ({curve.attrs['subject_similarity']}); {seconds:.0f} s of one "
+            "processor in the last run, what earlier runs had kept not counted."
+        )
+        yield ""
+        yield from rows_of(curve)
+        yield ""
+    yield "## The target-aware selector against each other one"
+    yield ""
+    yield "Difference of the areas, mean over splits (p of the paired sign-flip test, Holm's correction over the row)."
+    yield "Kernel herding on pooled means and maxima is our own earlier try; the last column asks for p of 0.05 or less"
+    yield "against all others."
+    yield ""
+    yield from own_table(found)
+    yield ""
+    yield TRIED.read_text(encoding="utf-8").strip()
+
+
+def curve_of(pair: Pair, setting: Setting) -> tuple[xr.Dataset, int, float]:
+    """The coreset curve of a method on a network, of how many images, and the processor seconds that it took."""
+    began = time.process_time()
+    images = round(setting.images * SIZES[pair.method])
+    subject, store = prepared(pair, images)
+    path = None if setting.keep is None else setting.keep / f"{pair.name}-{images}.jsonl"
+    curve = coreset.coreset_curve(
+        subject,
+        store,
+        list(coreset.selectors),
+        fractions=FRACTIONS if pair.method == "relevant_units" or setting.all_shares else FEW_SHARES,
+        splits=setting.splits * TIMES_SPLITS[pair.method],
+        random_draws=setting.random_draws,
+        workers=setting.workers,
+        path=path,
+        progress=True,
+    )
+    return curve, len(store.identifiers), time.process_time() - began
+
+
+def rows_of(curve: xr.Dataset) -> Iterator[str]:
+    shares = curve["fraction"].values
+    yield (
+        "| selector | "
+        + " | ".join(f"{share:.0%}" for share in shares)
+        + " | area | against random (p, Holm) | enough |"
+    )
+    yield "|---|" + "---|" * (len(shares) + 3)
+    for name in curve["selector"].values:
+        row = curve.sel(selector=name)
+        heights = " | ".join(f"{float(value):.2f}" for value in row["value"])
+        area = f"{float(row['area']):.3f} [{float(row['area_low']):.3f}, {float(row['area_high']):.3f}]"
+        against = f"{float(row['area_against_random']):+.3f} ({float(row['area_adjusted']):.3f})"
+        enough = float(row["enough"])
+        yield (
+            f"| {name} | {heights} | {area} | {'' if name == 'random' else against} | "
+            f"{'none' if np.isnan(enough) else f'{enough:.0%}'} |"
+        )
+
+
+def against_each(curve: xr.Dataset) -> dict[str, tuple[float, float]]:
+    """By how much the target-aware selector's area is larger than each other one's, and Holm's p-value over them."""
+    shares = curve["fraction"].values
+    area = np.trapezoid(curve["normalised"].values, shares, axis=-1) / (shares[-1] - shares[0])
+    names = [str(name) for name in curve["selector"].values]
+    own = area[:, names.index(OWN)]
+    others = [name for name in names if name != OWN]
+    differences = [own - area[:, names.index(name)] for name in others]
+    p_values = holm(np.array([sign_flip_test(each, np.zeros(len(each))) for each in differences]))
+    return {name: (float(each.mean()), float(p)) for name, each, p in zip(others, differences, p_values, strict=True)}
+
+
+def own_table(found: dict[str, xr.Dataset]) -> Iterator[str]:
+    """The target-aware selector against every other one, by method and network."""
+    names = [str(name) for name in next(iter(found.values()))["selector"].values if name != OWN]
+    yield "| method and network | " + " | ".join(names) + " | beats all published |"
+    yield "|---|" + "---|" * (len(names) + 1)
+    for title, curve in found.items():
+        row = against_each(curve)
+        beaten = all(row[name][0] > 0 and row[name][1] <= 0.05 for name in names if name != EARLIER)
+        cells = " | ".join(f"{row[name][0]:+.3f} ({row[name][1]:.3f})" for name in names)
+        yield f"| {title} | {cells} | {'yes' if beaten else 'no'} |"
