@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from workbench.evaluate.removal import at_once
 from workbench.explain import Meter
 from workbench.explain.baselines import hiding
 
@@ -58,7 +59,7 @@ def removal_curve(
         counts: how many pixels are hidden at each step; where it is none the score is known already.
         baseline: what hidden pixels show: a name of :data:`workbench.explain.baselines`, or a tensor.
         seed: of the order among equal values, and for baselines that draw.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass.
         label: what to write before the bar.
@@ -106,7 +107,7 @@ def scores_when_hidden(
         places: (image, y, x) int32, see :func:`ranks`.
         counts: how many pixels are hidden at each step.
         hide: (row) images and (row, 1, y, x) what to hide, to changed network input.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         meter: counts the evaluations.
         last_first: hide the pixels of the highest places instead.
         scored: changed network input and rows to (row) scores; those of the question where omitted.
@@ -122,6 +123,7 @@ def scores_when_hidden(
     device = question.inputs.device
     table, limits = torch.from_numpy(places).to(device)[:, None], torch.tensor(counts, device=device)
     found = np.empty(len(subject) * len(counts))
+    batch_size = at_once(question.inputs, batch_size)
     with torch.inference_mode():
         for start in range(0, len(found), batch_size):
             pairs = torch.arange(start, min(start + batch_size, len(found)), device=device)

@@ -72,7 +72,7 @@ def deletion(
         baseline: what hidden pixels show: a name of :data:`workbench.explain.baselines`, or a tensor.
         steps: in how many equal steps all pixels are hidden; at most as many as there are pixels.
         seed: of the order among equal values, and for baselines that draw.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass; True ends the work with :class:`Interrupted`.
 
@@ -133,7 +133,7 @@ def insertion(
         baseline: what is seen before a pixel is shown; the blurred image, as published.
         steps: in how many equal steps all pixels are shown.
         seed: of the order among equal values, and for baselines that draw.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass; True ends the work with :class:`Interrupted`.
 

@@ -80,7 +80,7 @@ def pixel_flipping(
         region: side of a region in pixels; those at the lower and right edge are cut off by the border.
         steps: L, how many regions are replaced at most; all, where there are fewer.
         seed: of the order among equal regions, and for baselines that draw.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass; True ends the work with :class:`Interrupted`.
 

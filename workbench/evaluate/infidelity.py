@@ -12,7 +12,7 @@ from workbench.arrays import IMAGE
 from workbench.errors import InputError
 from workbench.evaluate.curves import hider
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import BASELINES, Explained, check_count, explained, report
+from workbench.evaluate.removal import BASELINES, Explained, at_once, check_count, explained, report
 from workbench.explain import Meter
 from workbench.explain.baselines import describe
 
@@ -83,7 +83,7 @@ def infidelity(
             methods.
         samples: changes an image.
         seed: of the changes, which are the same for every image.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass; True ends the work with :class:`Interrupted`.
 
@@ -147,6 +147,7 @@ def _falls(
     question = subject.question
     whole = question.reference.double().cpu().numpy()
     said, fall = np.empty(len(subject) * samples), np.empty(len(subject) * samples)
+    batch_size = at_once(question.inputs, batch_size)
     with Meter(len(said), progress=progress, stop=stop, label="infidelity") as meter, torch.inference_mode():
         for start in range(0, len(said), batch_size):
             pairs = np.arange(start, min(start + batch_size, len(said)))

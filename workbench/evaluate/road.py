@@ -82,7 +82,7 @@ def road(
         shares: of the pixels that are removed, between 0 and 1, rising.
         noise: standard deviation of the noise on filled pixels, in units of the normalised input, at least 0.
         seed: of the noise and of the order among equal values.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass; True ends the work with :class:`Interrupted`.
 

@@ -13,7 +13,7 @@ import xarray as xr
 from workbench.arrays import IMAGE, X, Y, check_array
 from workbench.errors import DtypeError, InputError, ShapeError
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import Explained, check_count, report
+from workbench.evaluate.removal import Explained, at_once, check_count, report
 from workbench.explain import Meter, ask, explainers
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def max_sensitivity(
         radius: half the side of the box in units of the normalised input; noise is uniform within it.
         samples: noisy copies an image.
         seed: of the noise, which is the same for every image.
-        batch_size: inputs that the explainer is given at a time.
+        batch_size: inputs that the explainer is given at a time, at most.
         parameters: of the explainer.
         progress: True for a bar, or a callable that takes :class:`Progress`; counts explanations.
         stop: asked after each call of the explainer; True ends the work with :class:`Interrupted`.
@@ -130,7 +130,7 @@ def local_lipschitz(
         radius: half the side of the box in units of the normalised input; noise is uniform within it.
         samples: noisy copies an image.
         seed: of the noise, which is the same for every image.
-        batch_size: inputs that the explainer is given at a time.
+        batch_size: inputs that the explainer is given at a time, at most.
         parameters: of the explainer.
         progress: True for a bar, or a callable that takes :class:`Progress`; counts explanations.
         stop: asked after each call of the explainer; True ends the work with :class:`Interrupted`.
@@ -223,7 +223,7 @@ def _moved(
         raise InputError(f"radius is {radius}; expected a positive number, in units of the normalised input.")
     question = ask(model, images, target=target, batch_size=batch_size)
     given = dict(parameters or {})
-    count = len(question)
+    count, batch_size = len(question), at_once(question.inputs, batch_size)
     values = np.empty((count, *question.size))
     maps, inputs = np.empty((count, samples)), np.empty((count, samples))
     with Meter(count * (samples + 1), progress=progress, stop=stop, label="robustness") as meter:

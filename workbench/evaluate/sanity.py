@@ -11,7 +11,7 @@ from workbench.errors import InputError, unknown_name
 from workbench.evaluate.memorising import train_on_random_labels
 from workbench.evaluate.randomisation import WeightedLayer, randomised, weighted_layers
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import Explained, check_count, report
+from workbench.evaluate.removal import Explained, at_once, check_count, report
 from workbench.evaluate.robustness import Explainer, explain_with, name_of
 from workbench.evaluate.similarity import MEASURES, compare, describe, map_similarity
 from workbench.explain import Meter, Question, ask
@@ -74,7 +74,7 @@ def model_randomisation(
         measure: what ``score`` is made of, see :func:`map_similarity`; all measures are returned.
         target: a category (index or name), one an image; None for the one that the untouched model predicts.
         seed: of the weights.
-        batch_size: inputs that the explainer is given at a time.
+        batch_size: inputs that the explainer is given at a time, at most.
         parameters: of the explainer.
         progress: True for a bar, or a callable that takes :class:`Progress`; counts explanations.
         stop: asked after each call of the explainer; True ends the work with :class:`Interrupted`.
@@ -160,7 +160,7 @@ def label_randomisation(
         target: a category (index or name), one an image; None for the one that ``model`` predicts. Both networks are
             asked for the same.
         seed: of the labels and the training.
-        batch_size: inputs that the explainer is given at a time.
+        batch_size: inputs that the explainer is given at a time, at most.
         parameters: of the explainer.
         progress: True for a bar, or a callable that takes :class:`Progress`; counts explanations.
         stop: asked after each call of the explainer; True ends the work with :class:`Interrupted`.
@@ -212,7 +212,7 @@ def _maps(
     meter: Meter,
 ) -> NDArray[np.float64]:
     """(image, y, x): signed maps where the explainer gives them."""
-    parts = []
+    parts, batch_size = [], at_once(question.inputs, batch_size)
     for start in range(0, len(question), batch_size):
         some = slice(start, start + batch_size)
         found = explain_with(explainer, model, question.inputs[some], question.targets[some], parameters)

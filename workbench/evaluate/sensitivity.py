@@ -15,6 +15,7 @@ from workbench.evaluate.removal import (
     FRACTION,
     STEP,
     Explained,
+    at_once,
     check_count,
     check_shares,
     explained,
@@ -78,7 +79,7 @@ def sensitivity_n(
         shares: n as shares of the pixels, between 0 and 1, rising.
         samples: sets of each size, at least 3.
         seed: of the sets, which are the same for every image, and for baselines that draw.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass; True ends the work with :class:`Interrupted`.
 
@@ -136,6 +137,7 @@ def _falls(
     """(image, sample, size): how far the score falls; batches run across sizes, images and samples."""
     question, images, sizes = subject.question, len(subject), len(counts)
     left = np.empty(samples * images * sizes)
+    batch_size = at_once(question.inputs, batch_size)
     with torch.inference_mode():
         for start in range(0, left.size, batch_size):
             inputs = np.arange(start, min(start + batch_size, left.size))

@@ -67,7 +67,7 @@ def comprehensiveness(
         baseline: what hidden pixels show.
         shares: of the pixels that are hidden, between 0 and 1, rising; those of the paper.
         seed: of the order among equal values, and for baselines that draw.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass; True ends the work with :class:`Interrupted`.
 
@@ -124,7 +124,7 @@ def sufficiency(
         baseline: what all other pixels show.
         shares: of the pixels that are seen, between 0 and 1, rising; those of the paper.
         seed: of the order among equal values, and for baselines that draw.
-        batch_size: inputs a forward pass.
+        batch_size: inputs a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked after each forward pass; True ends the work with :class:`Interrupted`.
 
