@@ -142,7 +142,7 @@ def test_windows_that_cannot_be_laid(
         run(name, model, inputs, **sizes)
 
 
-@pytest.mark.parametrize("name", [name for name in PERTURBATION if name != "multi_resolution_occlusion"])
+@pytest.mark.parametrize("name", PERTURBATION)
 def test_nan_only_where_the_image_was_changed(run: Run, name: str, model: ImageModel, inputs: torch.Tensor) -> None:
     class Fragile(Wrapped):
         def forward(self, x: torch.Tensor) -> Any:

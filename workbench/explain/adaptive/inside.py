@@ -15,6 +15,7 @@ from workbench.explain.incremental.occlusion import network_of
 from workbench.explain.incremental.schedule import costs
 from workbench.explain.incremental.translate import UntraceableError
 from workbench.explain.score import score_of
+from workbench.models.image_model import check_finite_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,9 @@ class Incremental:
 
         Returns:
             The falls and their cost.
+
+        Raises:
+            NotFiniteError: the model gives NaN or infinity.
         """
         plan = self._engine.plan(windows)
         scores = self._score(self._engine.scores(windows, self._fill, plan=plan))
@@ -86,6 +90,9 @@ class Incremental:
 
         Returns:
             The falls and their cost; the first call pays for the gradient.
+
+        Raises:
+            NotFiniteError: the model gives NaN or infinity.
         """
         gradient = 0.0 if "_linearised" in self.__dict__ else GRADIENT
         with torch.inference_mode():
@@ -102,6 +109,8 @@ class Incremental:
         return LinearisedRunner(self._engine.runner, self._price, self._score)
 
     def _score(self, answers: torch.Tensor) -> torch.Tensor:
+        name = self._question.identifiers[self._image]
+        check_finite_logits(answers, [f"{name}, partly hidden"] * len(answers), self._question.model.name)
         targets = self._question.targets[self._image].expand(len(answers))
         return score_of(answers, targets, self._question.score)
 
