@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from workbench.arrays import provenance
+from workbench.arrays import provenance, strings
 from workbench.errors import DamagedFileError, InputError, MissingFileError, ShapeError
 from workbench.interpret.relations.table import (
     DEFAULTS,
@@ -307,6 +307,23 @@ class RelationGraph:
             rows = np.flatnonzero(kinds == kind)
             rank[rows[np.argsort(-size[rows], kind="stable")]] = np.arange(len(rows))
         return self.take(np.argsort(rank, kind="stable")[:count])
+
+    def named(self, names: Mapping[tuple[str, int], str]) -> RelationGraph:
+        """The same edges, with names of units: from dissection, captions, or categories for the last layer.
+
+        Args:
+            names: layer and index of a unit to its name; "" or no entry leaves the name as it is. Concepts keep theirs.
+
+        Returns:
+            The graph.
+        """
+        units = self.column("kind").astype(str) != "concept"
+        changed = {}
+        for role in ("source", "target"):
+            ends = zip(self.column(f"{role}_layer"), self.column(f"{role}_unit"), strict=True)
+            given = strings(names.get((str(layer), int(unit)), "") for layer, unit in ends)
+            changed[f"{role}_name"] = (EDGE, np.where(units & (given != ""), given, self.column(f"{role}_name")))
+        return RelationGraph(self.dataset.assign(changed))
 
     def to_networkx(self) -> nx.MultiDiGraph:
         """The graph for networkx.

@@ -108,6 +108,15 @@ def test_the_strongest_are_compared_within_their_kind(graph):
     assert len(graph.strongest(2)) == 2
 
 
+def test_units_get_names_and_concepts_keep_theirs(graph):
+    concept = Edge("a", 0, "b", 1, "concept", "excites", 1.0, source_name="wheel", target_name="car")
+    both = RelationGraph.from_edges([*graph, concept]).named({("a", 0): "red", ("b", 3): "", ("b", 4): "square"})
+    assert [edge.source_name for edge in both] == ["red", "", "red", "", "red", "wheel"]
+    assert [edge.target_name for edge in both] == ["", "", "square", "square", "", "car"]
+    assert [edge.target_name for edge in both.named({("b", 4): "star"})][2] == "star"
+    assert set(graph.column("source_name")) == {""}
+
+
 def test_networkx_has_nodes_edges_and_attributes(graph):
     made = graph.to_networkx()
     assert set(made.nodes) == set(graph.nodes)
