@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from workbench.errors import InputError, Interrupted, NotFiniteError, UnknownNameError
 from workbench.interpret import MemoryActivations, select
-from workbench.interpret.relations import association_edges, layer_pairs, relation_kinds, spatial_edges
+from workbench.interpret.relations import RelationGraph, association_edges, layer_pairs, relation_kinds, spatial_edges
 
 PAIRS = [("layer1", "layer2")]
 
@@ -81,6 +83,57 @@ def test_exemplars_show_both_units(grown, associated):
             image = names.index(name)
             assert grown.store.maps["layer1"][image, edge.source_unit].max() > 0
             assert grown.store.maps["layer2"][image, edge.target_unit].max() > 0
+
+
+def random_store(seed: int) -> MemoryActivations:
+    """Sparse maps of two layers, the second partly following the first."""
+    generator = np.random.default_rng(seed)
+    maps = generator.gamma(0.3, size=(2, 40, 3, 6, 6)) * (generator.uniform(size=(2, 40, 3, 1, 1)) < 0.8)
+    maps[1, :, 0] = np.roll(maps[0, :, 0], seed % 3, axis=-1) * generator.uniform(0.5, 1, size=(40, 1, 1))
+    dims = ("image", "unit", "y", "x")
+    return MemoryActivations({"a": xr.DataArray(maps[0], dims=dims), "b": xr.DataArray(maps[1], dims=dims)})
+
+
+class Sized:
+    input_shape = (3, 48, 48)
+
+
+def both_kinds(store: MemoryActivations, pairs: list[tuple[str, str]]) -> list[RelationGraph]:
+    options = {"pairs": pairs, "quantile": 0.3, "q": 0.9}
+    return [association_edges(store, **options), spatial_edges(store, Sized(), **options)]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_swapping_source_and_target_turns_edges_round(seed):
+    store = random_store(seed)
+    for there, back in zip(both_kinds(store, [("a", "b")]), both_kinds(store, [("b", "a")]), strict=True):
+        reverse = {(edge.target_unit, edge.source_unit): edge for edge in back}
+        opposite = {"left of": "right of", "above": "below", "inside": "around"}
+        opposite |= {after: before for before, after in opposite.items()}
+        for edge in there:
+            other = reverse[edge.source_unit, edge.target_unit]
+            assert edge.tested == other.tested
+            for name in ("effect", "low", "high", "p_value", "q_value", "images"):
+                np.testing.assert_allclose(getattr(edge, name), getattr(other, name), rtol=1e-7, atol=1e-12)
+            np.testing.assert_allclose([edge.offset_y, edge.offset_x], [-other.offset_y, -other.offset_x], atol=1e-9)
+            if (
+                edge.tested
+                and abs(abs(edge.offset_y) - abs(edge.offset_x)) > 1e-6
+                and 0 not in (edge.offset_x, edge.offset_y)
+            ):
+                assert opposite.get(edge.relation, edge.relation) == other.relation
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.permutations(range(40)), st.sampled_from([0.25, 2.0, 64.0]))
+def test_the_order_of_images_and_the_scale_of_activations_do_not_matter(seed, order, factor):
+    store = random_store(seed)
+    changed_store = MemoryActivations({layer: maps[list(order)] * factor for layer, maps in store.maps.items()})
+    for first, second in zip(both_kinds(store, [("a", "b")]), both_kinds(changed_store, [("a", "b")]), strict=True):
+        for name in ("effect", "low", "high", "p_value", "offset_y", "offset_x", "images"):
+            np.testing.assert_allclose(first.column(name), second.column(name), rtol=1e-7, atol=1e-9)
+        np.testing.assert_array_equal(first.column("relation"), second.column("relation"))
 
 
 def test_nothing_is_found_where_images_are_shuffled_apart(grown):
