@@ -9,14 +9,15 @@ import torchvision
 from torch import nn
 
 from workbench import models
-from workbench.explain import Meter
 from workbench.interpret.relations.causal import causal_edges
 from workbench.interpret.relations.checkpoint import Checkpoint
 from workbench.interpret.relations.continuation import TracedPart, continuation
+from workbench.interpret.relations.experiments import PHASES, surveyed
 from workbench.interpret.relations.interactions import STATISTICS, together
 from workbench.interpret.relations.interventions import Setting, measure
+from workbench.interpret.relations.phases import Phases
 from workbench.interpret.relations.screening import screen
-from workbench.interpret.relations.survey import baseline_of, survey
+from workbench.interpret.relations.survey import baseline_of
 
 SIZE = 16
 
@@ -105,10 +106,19 @@ def test_effects_are_those_of_the_loop(small, pictures, target, baseline):
 
 def setting_of(model: models.ImageModel, pictures: torch.Tensor, target: str, active: float = 0.3) -> Setting:
     part = continuation(model, "first", target, pictures)
-    with Meter(len(pictures)) as meter:
-        seen = survey(model, pictures, part.source, part.target, seed=0, batch_size=16, meter=meter)
-        maps = baseline_of("swap", seen, part.source, seed=0, device=model.device, dtype=model.dtype)
-        return Setting(model, pictures, part, seen, maps, seen.active(active), 16, Checkpoint(None, {}), meter)
+    phases = Phases(PHASES)
+    seen = surveyed(model, pictures, part, 0, 16, Checkpoint(None, {}), phases)
+    where = seen.active(active)
+    maps = baseline_of("swap", seen, where, part.source, seed=0, device=model.device, dtype=model.dtype)
+    return Setting(model, pictures, part, seen, maps, where, 16, Checkpoint(None, {}), phases)
+
+
+def stand_in_maps(setting: Setting, first: torch.Tensor, index: int) -> torch.Tensor:
+    """(unit, y, x): what takes the place of each unit in an image: its map in another, in which it is not active."""
+    images = setting.seen.pool_image[setting.baseline.choice[index]]
+    for unit, image in enumerate(images):
+        assert not setting.active[image, unit]
+    return torch.stack([first[image, unit] for unit, image in enumerate(images)])
 
 
 def test_interactions_are_those_of_the_loop(small, pictures):
@@ -120,7 +130,7 @@ def test_interactions_are_those_of_the_loop(small, pictures):
         expected = np.zeros((len(STATISTICS), 4))
         rows = np.flatnonzero(setting.active[:, one] & setting.active[:, other])
         for index in rows:
-            stand_in = first[int(setting.seen.pool_image[setting.baseline.choice[index]])]
+            stand_in = stand_in_maps(setting, first, index)
             sets = ({}, {one}, {other}, {one, other})
             answers = torch.stack(
                 [outputs(small, pictures[index], "second", {unit: stand_in[unit] for unit in each}) for each in sets]
@@ -139,7 +149,7 @@ def test_an_effect_where_another_source_is_away_is_that_of_the_loop(small, pictu
     first = maps_of_first(small, pictures)
     found = measure(setting, np.array([[0, 2, 3], [1, 0, -1]]))
     for index in range(len(pictures)):
-        stand_in = first[int(setting.seen.pool_image[setting.baseline.choice[index]])]
+        stand_in = stand_in_maps(setting, first, index)
         for row, (unit, read, away) in enumerate(((0, 2, (3,)), (1, 0, ()))):
             if not setting.active[index, [unit, *away]].all():
                 assert np.isnan(found.effect[row, index])
@@ -156,24 +166,24 @@ def test_screening_is_slope_times_difference(small, pictures):
     sources, targets = np.array([0, 3, 4]), np.array([1, 2])
     score = screen(
         small, pictures, setting.part, setting.seen, setting.baseline, sources=sources, targets=targets,
-        active=setting.active, images_per_target=len(pictures) * 2, seed=0, batch_size=5, meter=setting.meter,
+        active=setting.active, images_per_target=len(pictures) * 2, seed=0, batch_size=5, phases=setting.phases,
     )  # fmt: skip
     maxima, active = setting.seen.source_max.astype(float), setting.active
     for column, target in enumerate(targets):
-        away, peak = np.zeros(5), np.zeros(5)
+        expected, counts = np.zeros((3, 5)), active.sum(axis=0)
         for index, picture in enumerate(pictures):
             own = maps_of_first(small, picture[None])
-            other = maps_of_first(small, pictures[[int(setting.seen.pool_image[setting.baseline.choice[index]])]])
-            for station in (1.0, 0.25):
+            other = stand_in_maps(setting, maps_of_first(small, pictures), index)[None]
+            for number, station in enumerate((1.0, 1 / 3)):
                 maps = (other + station * (own - other)).requires_grad_()
-                answer = small.module.second(maps)[0, target].max()
-                (slope,) = torch.autograd.grad(answer, maps)
-                away += (slope * (own - other)).sum((2, 3)).abs()[0].numpy() / 2
-                peak += slope.abs().amax((2, 3))[0].numpy() / 2
+                (slope,) = torch.autograd.grad(small.module.second(maps)[0, target].max(), maps)
+                expected[number] += (slope * (own - other)).sum((2, 3))[0].numpy() * active[index]
+                if station == 1:
+                    expected[2] += [float(max(each.ravel(), key=abs)) for each in slope[0]] * ~active[index]
         for row, unit in enumerate(sources):
             height = maxima[active[:, unit], unit].mean() - maxima[~active[:, unit], unit].mean()
-            expected = max(away[unit], peak[unit] * height) / len(pictures)
-            assert score[row, column] == pytest.approx(expected, rel=1e-3)
+            means = expected[:, unit] * (1, 1, height) / (counts[unit], counts[unit], len(pictures) - counts[unit])
+            np.testing.assert_allclose(score[:, row, column], np.abs(means), rtol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -86,17 +86,6 @@ class Meter:
             return None
         return (time.monotonic() - self._started) / self.done * max(self.total - self.done, 0)
 
-    def extend(self, count: int) -> None:
-        """Add work that became known on the way.
-
-        Args:
-            count: units of work.
-        """
-        self.total += count
-        if self._bar is not None:
-            self._bar.total = self.total
-            self._bar.refresh()
-
     def check(self) -> None:
         """Stop here if that was asked.
 

@@ -33,15 +33,6 @@ def test_stop_says_how_far_it_came() -> None:
         meter.advance(3)
 
 
-def test_work_that_becomes_known_on_the_way_counts() -> None:
-    told: list[Progress] = []
-    with Meter(2, progress=told.append) as meter:
-        meter.advance(2)
-        meter.extend(6)
-        meter.advance(2)
-    assert [report.fraction for report in told] == [1.0, 0.5]
-
-
 def test_a_bar_is_closed_whatever_happens(capsys: pytest.CaptureFixture[str]) -> None:
     def stop() -> bool:
         raise KeyboardInterrupt

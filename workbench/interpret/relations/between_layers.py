@@ -9,7 +9,6 @@ import numpy as np
 
 from workbench.arrays import UNIT
 from workbench.errors import InputError
-from workbench.explain.progress import Progress
 from workbench.interpret.concepts import factorise
 from workbench.interpret.reading import unit_maps
 from workbench.interpret.relations.causal import causal_edges
@@ -17,6 +16,7 @@ from workbench.interpret.relations.concept_edges import concept_edges
 from workbench.interpret.relations.evidence import adjusted
 from workbench.interpret.relations.graph import RelationGraph
 from workbench.interpret.relations.kinds import check_store, relation_kinds
+from workbench.interpret.relations.phases import share
 from workbench.interpret.relations.table import EDGE, NO_UNIT
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from workbench.explain.progress import Report, Stop
     from workbench.interpret.activations import Activations
     from workbench.models import ImageModel
-
-STEPS = 1000  # into which the progress of each pair of layers is divided
 
 
 @relation_kinds.register(
@@ -70,7 +68,7 @@ def causal_relations(
         q: the false discovery rate asked for, in (0, 1).
         least_share: share of the strongest source's strength below which a source is marginal; in [0, 1).
         path: a folder in which finished pieces are kept, a folder a pair of layers.
-        progress: False, True for a bar a pair of layers, or a callable that takes a Progress over all pairs.
+        progress: False, True for bars, or a callable that takes a Progress over all pairs.
         stop: asked after each batch.
         **options: of :func:`causal_edges`.
 
@@ -94,7 +92,7 @@ def causal_relations(
             q=q,
             least_share=least_share,
             path=None if path is None else Path(path) / f"{number:02d}",
-            progress=share_of(progress, number, len(pairs)),
+            progress=share(progress, number / len(pairs), (number + 1) / len(pairs)),
             stop=stop,
             **options,
         )
@@ -144,7 +142,7 @@ def concept_relations(
         count: concepts a layer to find, at most as many as it has units.
         q: the false discovery rate that edges shall be able to reach, in (0, 1).
         seed: of factorisations, random concepts and the bootstrap.
-        progress: False, True for a bar a pair of layers, or a callable that takes a Progress over all pairs.
+        progress: False, True for bars, or a callable that takes a Progress over all pairs.
         stop: asked after each batch.
         **options: of :func:`concept_edges`.
 
@@ -172,7 +170,7 @@ def concept_relations(
             target_concepts=given[target],
             q=q,
             seed=seed,
-            progress=share_of(progress, number, len(pairs)),
+            progress=share(progress, number / len(pairs), (number + 1) / len(pairs)),
             stop=stop,
             **options,
         )
@@ -196,27 +194,6 @@ def _check(store: Activations, model: ImageModel, images: Any, pairs: Sequence[t
         raise InputError("images is None; the network is run again, so pass the images of the store.")
     if not pairs:
         raise InputError("pairs is empty; expected at least one pair of a source layer and a target layer.")
-
-
-def share_of(progress: Report, number: int, count: int) -> Report:
-    """Progress of one of several pieces of work as a share of the progress of all.
-
-    Args:
-        progress: False, True, or a callable that takes a Progress.
-        number: of the piece, from 0.
-        count: pieces in all.
-
-    Returns:
-        The same, or a callable that takes the Progress of the piece.
-    """
-    if isinstance(progress, bool) or count == 1:
-        return progress
-
-    def report(state: Progress) -> None:
-        left = state.seconds_left if number == count - 1 else None
-        progress(Progress(number * STEPS + round(STEPS * state.fraction), count * STEPS, left))
-
-    return report
 
 
 def _adjusted_together(graphs: Sequence[RelationGraph]) -> RelationGraph:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import InputError
-from workbench.explain import Meter
 from workbench.interpret.relations.assembling import assemble
 from workbench.interpret.relations.checkpoint import Checkpoint
 from workbench.interpret.relations.continuation import Layout, TracedPart, continuation
 from workbench.interpret.relations.evidence import images_needed
-from workbench.interpret.relations.experiments import Options, experiment, surveyed
+from workbench.interpret.relations.experiments import PHASES, Options, experiment, surveyed
 from workbench.interpret.relations.interventions import Setting
+from workbench.interpret.relations.phases import Phases
 from workbench.interpret.relations.survey import baseline_of, count_images
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def causal_edges(
         sources: units of the source layer; all where omitted.
         targets: units of the target layer; all where omitted.
         baseline: what takes the place of a source's map: ``"mean"``, its mean map over the images; ``"swap"``, its map
-            in another image, drawn from 32 by ``seed``; ``"zero"``; or (unit, ...) float in the layer's own order.
+            in another image, in which it is not active, of 32 drawn by ``seed``; ``"zero"``; or (unit, ...) float in
+            the layer's own order.
         active: a source is active in images in which its maximum is above this share of its range, from its lowest
             maximum to the 99 % quantile of its maxima; in [0, 1).
         least_share: share of the strongest source's strength below which a source is marginal; in [0, 1).
@@ -93,7 +94,7 @@ def causal_edges(
         batch_size: images or variants of images a pass.
         path: a folder in which finished pieces are kept; call again with the same arguments to go on after an
             interruption. Nothing is kept where omitted.
-        progress: False, True for a bar, or a callable that takes :class:`~workbench.explain.Progress`.
+        progress: False, True for a bar a phase, or a callable that takes :class:`~workbench.explain.Progress`.
         stop: asked after each batch; True ends with ``Interrupted``.
 
     Returns:
@@ -134,11 +135,13 @@ def causal_edges(
     facts |= {"baseline": baseline if own is None else "an array", "image_count": count, **options.as_facts()}
     plan = {"sources": units[0].tolist(), "targets": units[1].tolist(), "batch_size": batch_size, "array": own}
     checkpoint = Checkpoint(path, {**facts, **plan})
-    with Meter(count, progress=progress, stop=stop, label="causal edges") as meter:
-        seen = surveyed(model, images, part, seed, batch_size, checkpoint, meter)
-        maps = baseline_of(baseline, seen, part.source, seed=seed, device=model.device, dtype=model.dtype)
-        setting = Setting(model, images, part, seen, maps, seen.active(active), batch_size, checkpoint, meter)
-        verdicts = experiment(setting, units, needed, options)
+    phases = Phases(PHASES, progress=progress, stop=stop)
+    seen = surveyed(model, images, part, seed, batch_size, checkpoint, phases)
+    where = seen.active(active)
+    maps = baseline_of(baseline, seen, where, part.source, seed=seed, device=model.device, dtype=model.dtype)
+    setting = Setting(model, images, part, seen, maps, where, batch_size, checkpoint, phases)
+    verdicts = experiment(setting, units, needed, options)
+    phases.finish()
     size = (model.input_shape[1], model.input_shape[2])
     rerun = "the part between the layers" if isinstance(part, TracedPart) else "the whole network"
     return assemble(setting, verdicts, size=size, pairs_left_out=verdicts.untried, rerun=rerun, **facts)

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 
 from workbench.errors import InputError
-from workbench.explain import Meter
 from workbench.interpret.relations.continuation import continuation
 from workbench.interpret.relations.directions import Directions, directions
 from workbench.interpret.relations.evidence import intervals, mean_of, mean_test
 from workbench.interpret.relations.graph import RelationGraph
+from workbench.interpret.relations.phases import Phases
 from workbench.interpret.relations.survey import count_images
 from workbench.stats import benjamini_hochberg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.explain import Meter
     from workbench.explain.progress import Report, Stop
     from workbench.interpret.relations.continuation import Continuation, Observed
     from workbench.models import ImageModel
@@ -73,7 +74,7 @@ def concept_edges(
         random_concepts: number of random concepts; where omitted, twice as many as are needed to reach ``q``.
         seed: of random concepts and of the bootstrap.
         batch_size: images a pass.
-        progress: False, True for a bar, or a callable that takes a Progress.
+        progress: False, True for a bar a phase, or a callable that takes a Progress.
         stop: asked after each batch; True ends with ``Interrupted``.
 
     Returns:
@@ -99,11 +100,12 @@ def concept_edges(
     ends = directions(source_concepts, part.source), directions(target_concepts, part.target)
     number = _random_count(random_concepts, len(ends[0].names) * len(ends[1].names), q)
     generator = np.random.default_rng(seed)
-    with Meter(count, progress=progress, stop=stop, label="concept edges") as meter:
+    phases = Phases({"survey": 1, "derivatives": 2}, progress=progress, stop=stop)
+    with phases.meter("survey", count) as meter:
         seen = _look(model, images, part, ends, generator, batch_size, meter)
-        chance = _random_directions(seen.patches, number, examples, generator)
-        chosen = _strongest(seen.strength, examples)
-        meter.extend(int(chosen.any(axis=1).sum()) * len(ends[1].names))
+    chance = _random_directions(seen.patches, number, examples, generator)
+    chosen = _strongest(seen.strength, examples)
+    with phases.meter("derivatives", int(chosen.any(axis=1).sum()) * len(ends[1].names)) as meter:
         slopes = _slopes(model, images, part, ends, chance, chosen, batch_size, meter)
     facts: dict[str, Any] = {
         "model": model.name,

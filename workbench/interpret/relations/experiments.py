@@ -11,17 +11,20 @@ from workbench.errors import InputError
 from workbench.interpret.relations.interactions import Interactions, hidden, inseparable, together
 from workbench.interpret.relations.interventions import measure
 from workbench.interpret.relations.judging import Verdicts, judge
-from workbench.interpret.relations.screening import screen
-from workbench.interpret.relations.survey import Survey, survey
+from workbench.interpret.relations.screening import best_pairs, screen
+from workbench.interpret.relations.survey import Survey, count_images, survey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from workbench.explain import Meter
     from workbench.interpret.relations.checkpoint import Checkpoint
     from workbench.interpret.relations.continuation import Continuation
     from workbench.interpret.relations.interventions import Setting
+    from workbench.interpret.relations.phases import Phases
     from workbench.models import ImageModel
+
+# how much of the work each part is thought to be
+PHASES = {"survey": 1, "screening": 2, "effects": 4, "interactions": 2, "conditional effects": 1}
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def experiment(
     found = together(setting, _joint_pairs(setting, alone, suspects, needed, options.interactions))
     conditional = _hidden_sources(found, suspects, targets, options.q)
     if len(conditional):
-        more = measure(setting, conditional, name="conditional")
+        more = measure(setting, conditional, name="conditional effects")
         pairs, effects = np.concatenate([pairs, conditional]), effects.joined(more)
     verdicts = judge(setting, pairs, effects, least_share=options.least_share, q=options.q, untried=untried)
     return verdicts.completed(found, units, reasons)
@@ -100,15 +103,14 @@ def surveyed(
     seed: int,
     batch_size: int,
     checkpoint: Checkpoint,
-    meter: Meter,
+    phases: Phases,
 ) -> Survey:
     """The survey that a checkpoint holds, or a new one, see :func:`~workbench.interpret.relations.survey.survey`."""
     kept = checkpoint.get("survey")
     if kept is not None:
-        seen = Survey.from_arrays(kept)
-        meter.advance(len(seen))
-        return seen
-    seen = survey(model, images, part.source, part.target, seed=seed, batch_size=batch_size, meter=meter)
+        return Survey.from_arrays(kept)
+    with phases.meter("survey", count_images(images)) as meter:
+        seen = survey(model, images, part.source, part.target, seed=seed, batch_size=batch_size, meter=meter)
     checkpoint.put("survey", seen.as_arrays())
     return seen
 
@@ -151,11 +153,11 @@ def _candidates(
                 images_per_target=options.screen_images,
                 seed=options.seed,
                 batch_size=setting.batch_size,
-                meter=setting.meter,
+                phases=setting.phases,
             )
             kept = {"score": score / setting.seen.spread[targets]}
             setting.checkpoint.put("screening", kept)
-        grid = grid[np.sort(np.argsort(-kept["score"].ravel(), kind="stable")[: options.confirm])]
+        grid = grid[best_pairs(kept["score"], options.confirm)]
     return np.concatenate([grid, np.full((len(grid), 1), -1)], axis=1).astype(np.int64)
 
 

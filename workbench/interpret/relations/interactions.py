@@ -14,6 +14,7 @@ from workbench.interpret.relations.interventions import variants
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.explain import Meter
     from workbench.interpret.relations.interventions import Setting
 
 Operator = Literal["and", "or", "and-not", ""]
@@ -75,15 +76,15 @@ def together(setting: Setting, pairs: NDArray[np.int64]) -> Interactions:
     sums: dict[str, NDArray[Any]] = {name: np.zeros(shape) for name in ("total", "squares", "nonzero")}
     sums["done"] = np.array(0)
     sums = setting.checkpoint.get("interactions") or sums
-    setting.meter.extend(3 * int(active.sum()))
-    for number, start, inputs in setting.batches() if len(pairs) else ():
-        rows = np.argwhere(active[start : start + len(inputs)])
-        if number < sums["done"]:
-            setting.meter.advance(3 * len(rows))
-            continue
-        _add_batch(setting, inputs, start, rows, pairs, sums)
-        sums["done"] = np.array(number + 1)
-        setting.checkpoint.put("interactions", sums)
+    with setting.phases.meter("interactions", 3 * int(active.sum())) as meter:
+        for number, start, inputs in setting.batches() if len(pairs) else ():
+            rows = np.argwhere(active[start : start + len(inputs)])
+            if number < sums["done"]:
+                meter.advance(3 * len(rows))
+                continue
+            _add_batch(setting, inputs, start, rows, pairs, sums, meter)
+            sums["done"] = np.array(number + 1)
+            setting.checkpoint.put("interactions", sums)
     kept = {name: sums[name] for name in ("total", "squares", "nonzero")}
     return Interactions(pairs, active.sum(axis=0), **kept)
 
@@ -95,6 +96,7 @@ def _add_batch(
     rows: NDArray[np.int64],
     pairs: NDArray[np.int64],
     sums: dict[str, NDArray[Any]],
+    meter: Meter,
 ) -> None:
     if not len(rows):
         return
@@ -113,7 +115,7 @@ def _add_batch(
             np.add.at(sums["total"][entry], some[:, 1], clean)
             np.add.at(sums["squares"][entry], some[:, 1], clean**2)
             np.add.at(sums["nonzero"][entry], some[:, 1], clean != 0)
-        setting.meter.advance(3 * len(some))
+        meter.advance(3 * len(some))
 
 
 def inseparable(active: NDArray[np.bool_], sources: NDArray[np.int64], *, least: int, most: int) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.explain import Meter
     from workbench.interpret.relations.checkpoint import Checkpoint
     from workbench.interpret.relations.continuation import Continuation, Observed
+    from workbench.interpret.relations.phases import Phases
     from workbench.interpret.relations.survey import Baseline, Survey
     from workbench.models import ImageModel
 
@@ -38,7 +39,7 @@ class Setting:
         active: (image, unit) bool, in which images source units are active.
         batch_size: rows a pass.
         checkpoint: where finished batches are kept.
-        meter: is told of each row.
+        phases: progress; each row counts.
     """
 
     model: ImageModel
@@ -49,7 +50,7 @@ class Setting:
     active: NDArray[np.bool_]
     batch_size: int
     checkpoint: Checkpoint
-    meter: Meter
+    phases: Phases
 
     @property
     def negligible(self) -> NDArray[np.float64]:
@@ -102,7 +103,7 @@ def measure(setting: Setting, pairs: NDArray[np.int64], *, name: str = "effects"
         setting: what is common.
         pairs: (pair, 3) int64: unit of the source layer; unit of the target layer; and a second source that is away
             both before and after, in images in which it is active too, -1 for none.
-        name: under which finished batches are kept.
+        name: of the phase; finished batches are kept under it.
 
     Returns:
         The effects.
@@ -114,17 +115,17 @@ def measure(setting: Setting, pairs: NDArray[np.int64], *, name: str = "effects"
     removals, owner = np.unique(pairs[:, [0, 2]], axis=0, return_inverse=True)
     members = [np.flatnonzero(owner.ravel() == position) for position in range(len(removals))]
     active = setting.active[:, removals[:, 0]] & (setting.active[:, removals[:, 1]] | (removals[:, 1] < 0))
-    setting.meter.extend(int(active.sum()))
     parts = []
-    for number, start, inputs in setting.batches():
-        piece = setting.checkpoint.get(f"{name}-{number:05d}")
-        rows = np.argwhere(active[start : start + len(inputs)])
-        if piece is None:
-            piece = _measure_batch(setting, inputs, start, rows, pairs, removals, members)
-            setting.checkpoint.put(f"{name}-{number:05d}", piece)
-        else:
-            setting.meter.advance(len(rows))
-        parts.append(piece)
+    with setting.phases.meter(name, int(active.sum())) as meter:
+        for number, start, inputs in setting.batches():
+            piece = setting.checkpoint.get(f"{name} {number:05d}")
+            rows = np.argwhere(active[start : start + len(inputs)])
+            if piece is None:
+                piece = _measure_batch(setting, inputs, start, rows, pairs, removals, members, meter)
+                setting.checkpoint.put(f"{name} {number:05d}", piece)
+            else:
+                meter.advance(len(rows))
+            parts.append(piece)
     return Effects(**{key: np.concatenate([part[key] for part in parts], axis=1) for key in parts[0]})
 
 
@@ -136,6 +137,7 @@ def _measure_batch(
     pairs: NDArray[np.int64],
     removals: NDArray[np.int64],
     members: list[NDArray[np.int64]],
+    meter: Meter,
 ) -> dict[str, NDArray[Any]]:
     shape = (len(pairs), len(inputs))
     found: dict[str, NDArray[Any]] = {key: np.full(shape, np.nan, np.float32) for key in ("effect", "change")}
@@ -167,7 +169,7 @@ def _measure_batch(
             found["effect"][wired, image] = effect[row, targets]
             found["place"][wired, image] = place[row, targets]
             found["change"][wired, image] = lowered[0][row]
-        setting.meter.advance(len(some))
+        meter.advance(len(some))
     return found
 
 

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from workbench.explain import Meter
     from workbench.interpret.relations.continuation import Continuation, Observed
+    from workbench.interpret.relations.phases import Phases
     from workbench.interpret.relations.survey import Baseline, Survey
     from workbench.models import ImageModel
 
 # shares of the way from the baseline to the image: far from the image, what saturates there has a slope again
-STATIONS = (1.0, 0.25)
+STATIONS = (1.0, 1 / 3)
 
 
 def screen(
@@ -34,14 +34,15 @@ def screen(
     images_per_target: int,
     seed: int,
     batch_size: int,
-    meter: Meter,
+    phases: Phases,
 ) -> NDArray[np.float64]:
     """Estimate the effect of each source on each target.
 
     Each row of a batch is an image with a target of its own, so that one backward pass serves as many targets as the
-    batch has rows, and all sources. Two estimates are made, and the larger counts: what taking the source away would
-    do (slope times difference to the baseline), and what adding its usual height would do where that matters most; the
-    first is blind to a source that keeps a target silent.
+    batch has rows, and all sources. Three estimates are made, each a mean over the target's images with its sign: what
+    taking the source away would do where it is active (slope times difference to the baseline); the same with the slope
+    from near the baseline, where nothing is saturated; and what adding the source's usual height would do where it is
+    not active and that matters most. The first two are blind to a source that keeps a target silent.
 
     Args:
         model: the model.
@@ -55,32 +56,50 @@ def screen(
         images_per_target: half of them those with the target's largest responses, the others drawn.
         seed: of the draw.
         batch_size: rows a pass.
-        meter: is told of each row.
+        phases: progress; each row counts.
 
     Returns:
-        (source, target) float64, zero or more, in the target's own unit of activation.
+        (estimate, source, target) float64, zero or more, in the target's own unit of activation.
 
     Source: [syed2023]
     """
     chosen = _images_of(seen, targets, images_per_target, seed)
     height = _heights(seen, active)
-    removal = np.zeros((len(targets), seen.source_max.shape[1]))
-    insertion = np.zeros_like(removal)
-    meter.extend(int(chosen.sum()) * len(STATIONS))
+    sums, counts = np.zeros((3, len(targets), seen.source_max.shape[1])), np.zeros((2, len(targets), active.shape[1]))
     start = 0
-    for _, inputs in model.batches(images, batch_size=batch_size):
-        here = chosen[start : start + len(inputs)]
-        if here.any():
+    with phases.meter("screening", int(chosen.sum()) * len(STATIONS)) as meter:
+        for _, inputs in model.batches(images, batch_size=batch_size):
+            here = chosen[start : start + len(inputs)]
             observed = part.observe(inputs)
             for rows in _chunks(np.argwhere(here), batch_size):
-                for station in STATIONS:
-                    away, peak = _slopes(part, observed, baseline, rows, start, targets, station)
-                    np.add.at(removal, rows[:, 1], away / len(STATIONS))
-                    np.add.at(insertion, rows[:, 1], peak * height / len(STATIONS))
+                there = active[start + rows[:, 0]]
+                for number, station in enumerate(STATIONS):
+                    away, steepest = _slopes(part, observed, baseline, rows, start, targets, station)
+                    np.add.at(sums[number], rows[:, 1], np.where(there, away, 0.0))
+                    if number == 0:
+                        np.add.at(sums[-1], rows[:, 1], np.where(there, 0.0, steepest * height))
                     meter.advance(len(rows))
-        start += len(inputs)
-    counts = np.maximum(chosen.sum(axis=0), 1)[:, None]
-    return np.asarray((np.maximum(removal, insertion) / counts)[:, sources].T)
+                for number, which in enumerate((there, ~there)):
+                    np.add.at(counts[number], rows[:, 1], which)
+            start += len(inputs)
+    means = np.abs(sums) / np.maximum(counts[[0, 0, 1]], 1)
+    return np.asarray(means[:, :, sources].swapaxes(1, 2))
+
+
+def best_pairs(estimates: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The pairs that rank highest, each estimate proposing in turn.
+
+    Args:
+        estimates: (estimate, source, target).
+        count: pairs to choose.
+
+    Returns:
+        (pair) int64, positions in (source, target) laid out in one row, rising.
+    """
+    order = np.argsort(-estimates.reshape(len(estimates), -1), axis=1, kind="stable")
+    proposed = order.T.ravel()
+    _, first = np.unique(proposed, return_index=True)
+    return np.sort(proposed[np.sort(first)[:count]])
 
 
 def _images_of(seen: Survey, targets: NDArray[np.int64], count: int, seed: int) -> NDArray[np.bool_]:
@@ -122,8 +141,9 @@ def _slopes(
         unit = torch.from_numpy(targets[rows[:, 1]]).to(device)
         total = answer[torch.arange(len(rows), device=device), unit].amax(dim=1).sum()
     (slope,) = torch.autograd.grad(total, maps)
-    away = (slope * difference).sum(dim=2).abs()
-    return away.double().cpu().numpy(), slope.abs().amax(dim=2).double().cpu().numpy()
+    away = (slope * difference).sum(dim=2)
+    steepest = slope.gather(2, slope.abs().argmax(dim=2, keepdim=True))[:, :, 0]
+    return away.double().cpu().numpy(), steepest.double().cpu().numpy()
 
 
 def _chunks(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:

@@ -182,7 +182,7 @@ class Baseline:
 
     Attributes:
         maps: (stand-in, unit, position) float, on the model's device; a single stand-in serves every image.
-        choice: (image) int64: which stand-in each image gets.
+        choice: (image, unit) int64: which stand-in each unit gets in each image.
     """
 
     maps: torch.Tensor
@@ -198,22 +198,33 @@ class Baseline:
         Returns:
             (row, position).
         """
-        device = self.maps.device
-        return self.maps[torch.from_numpy(self.choice[images]).to(device), torch.from_numpy(units).to(device)]
+        return self.maps[tuple(self._index(self.choice[images, units], units))]
 
     def whole(self, images: NDArray[np.int64]) -> torch.Tensor:
         """The maps that replace those of all units: (row, unit, position)."""
-        return self.maps[torch.from_numpy(self.choice[images]).to(self.maps.device)]
+        units = np.broadcast_to(np.arange(self.choice.shape[1]), (len(images), self.choice.shape[1]))
+        return self.maps[tuple(self._index(self.choice[images], units))]
+
+    def _index(self, *positions: NDArray[np.int64]) -> list[torch.Tensor]:
+        return [torch.from_numpy(np.array(each)).to(self.maps.device) for each in positions]
 
 
 def baseline_of(
-    baseline: Any, seen: Survey, source: Layout, *, seed: int, device: torch.device, dtype: torch.dtype
+    baseline: Any,
+    seen: Survey,
+    active: NDArray[np.bool_],
+    source: Layout,
+    *,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> Baseline:
     """Make the baseline that was asked for.
 
     Args:
         baseline: ``"mean"``, ``"swap"``, ``"zero"``, or (unit, ...) float in the layer's own order.
         seen: the survey.
+        active: (image, unit) bool, in which images source units are active.
         source: layout of the source layer.
         seed: of the choice of stand-ins.
         device: where to put the maps.
@@ -226,7 +237,7 @@ def baseline_of(
         UnknownNameError: no such baseline.
         ShapeError, NotFiniteError: an array that cannot take the place of the layer's output.
     """
-    choice = np.zeros(len(seen), dtype=np.int64)
+    choice = np.zeros(active.shape, dtype=np.int64)
     if not isinstance(baseline, str):
         values = check_array(baseline, name="baseline", dims=source.dims, kinds="iuf")
         if values.shape != source.sizes:
@@ -237,10 +248,19 @@ def baseline_of(
     elif baseline == "zero":
         maps = torch.zeros_like(torch.from_numpy(seen.mean))[None]
     elif baseline == "swap":
-        maps = torch.from_numpy(seen.pool)
-        choice = np.random.default_rng(seed).integers(len(maps), size=len(seen))
-        # no image stands in for itself
-        choice = np.where(seen.pool_image[choice] == np.arange(len(seen)), (choice + 1) % len(maps), choice)
+        maps, choice = torch.from_numpy(seen.pool), _stand_ins(seen, active, seed)
     else:
         raise unknown_name("baseline", baseline, BASELINES, hint="Or pass an array in the shape of the layer's output.")
     return Baseline(maps.to(device, dtype), choice)
+
+
+def _stand_ins(seen: Survey, active: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    """(image, unit): which stand-in to take, of those in which the unit is not active, drawn anew for each image."""
+    generator = np.random.default_rng(seed)
+    choice = np.empty(active.shape, dtype=np.int64)
+    for unit in range(active.shape[1]):
+        silent = np.flatnonzero(~active[seen.pool_image, unit])
+        if not len(silent):  # a unit that is active nearly everywhere: where it is weakest
+            silent = seen.source_max[seen.pool_image, unit].argsort()[:1]
+        choice[:, unit] = generator.choice(silent, size=len(active))
+    return choice
