@@ -48,6 +48,9 @@ KEPT = ROOT / "benchmarks" / "results" / "relations.jsonl"
 NOT_MEASURED = (
     "__init__",
     "comparison",
+    "counterfactual",
+    "naming",
+    "sentences",
     "concept",
     "directions",
     "itemsets",

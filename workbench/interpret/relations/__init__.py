@@ -5,10 +5,12 @@ from workbench.interpret.relations.between_layers import causal_relations, conce
 from workbench.interpret.relations.causal import causal_edges
 from workbench.interpret.relations.comparison import compare
 from workbench.interpret.relations.concept_edges import concept_edges
+from workbench.interpret.relations.counterfactual import Wiring, change_scene, hold_unit, wiring
 from workbench.interpret.relations.discover import discover
 from workbench.interpret.relations.graph import RelationGraph
 from workbench.interpret.relations.itemsets import association_sets
 from workbench.interpret.relations.kinds import layer_pairs, relation_kinds
+from workbench.interpret.relations.naming import answers_to, with_names
 from workbench.interpret.relations.spatial import spatial_edges
 from workbench.interpret.relations.table import EFFECT_UNITS, KINDS, Edge
 
@@ -17,15 +19,21 @@ __all__ = [
     "KINDS",
     "Edge",
     "RelationGraph",
+    "Wiring",
+    "answers_to",
     "association_edges",
     "association_sets",
     "causal_edges",
     "causal_relations",
+    "change_scene",
     "compare",
     "concept_edges",
     "concept_relations",
     "discover",
+    "hold_unit",
     "layer_pairs",
     "relation_kinds",
     "spatial_edges",
+    "wiring",
+    "with_names",
 ]
