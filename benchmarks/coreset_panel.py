@@ -122,9 +122,9 @@ def main() -> None:
         print(line, flush=True)
     lines += [
         "",
-        f"Seconds by the clock, medians of {options.repeats} (least to most) / processor seconds. Measured on {machine}; "
-        f"load average {load} when it began, {os.getloadavg()[0]:.1f} at the end: seconds by the clock include waiting "
-        "for other work, processor seconds do not.",
+        f"Seconds by the clock, medians of {options.repeats} (least to most) / processor seconds. Measured on "
+        f"{machine}; load average {load} when it began, {os.getloadavg()[0]:.1f} at the end: seconds by the clock "
+        "include waiting for other work, processor seconds do not.",
     ]
     if options.output:
         options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")

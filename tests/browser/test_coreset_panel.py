@@ -173,7 +173,9 @@ def test_the_curve_is_stopped_and_the_panel_stays_responsive(opened: Screen, pan
     panel.get_by_label("Similarity curve").check()
     progress = panel.locator(".workbench-progress").nth(1)
     expect(progress).to_contain_text("left", timeout=SECONDS)
-    changes(panel, lambda: panel.get_by_label("Images chosen").fill("40"))  # while the curve is being computed
+    panel.get_by_label("Images chosen").fill("40")  # while the curve is being computed
+    expect(picture(panel)).to_have_attribute("alt", re.compile(r"\(42 %\) are chosen"), timeout=SECONDS)
+    expect(progress).to_contain_text("left")
     stop = progress.get_by_role("button", name="Stop")
     stop.focus()
     opened.page.keyboard.press("Enter")
@@ -191,5 +193,7 @@ def test_an_error_stands_in_the_panel_and_goes_away(opened: Screen, panel: Locat
     assert picture(panel).is_hidden()
     assert violations(opened.page) == []
     opened.code("coresets.images = broken")
-    changes(panel, lambda: panel.get_by_role("radio", name="none").locator("..").click())
+    panel.get_by_role("radio", name="none").locator("..").click()
+    expect(picture(panel)).to_be_visible(timeout=SECONDS)
+    rest(panel)
     assert alert.is_hidden()
