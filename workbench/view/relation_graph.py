@@ -31,6 +31,8 @@ TALLEST = 11.0  # inches
 SPOKEN = 3  # edges that the alternative text goes into
 LONGEST = 16  # letters of a name in the drawing; the text has all of it
 SWEEPS = 6  # over all layers, to bring connected units to the same height
+# how far the middle of a line is lifted, as a share of the height: kinds between the same units lie side by side
+LIFTS = {"causal": 0.0, "spatial": 0.035, "association": -0.035, "concept": 0.0}
 OPERATORS = {"and": "\N{LOGICAL AND}", "or": "\N{LOGICAL OR}", "and-not": "\N{LOGICAL AND}\N{NOT SIGN}"}
 
 
@@ -55,7 +57,7 @@ STROKES = {
     "joined": Stroke("joined by an operator", "#b35806", (0, (3, 1, 1, 1))),
     "association": Stroke("together", "#6e7781", (0, (1, 1.5))),
     "spatial": Stroke("keeps its place", "#1b7837", (0, (7, 2, 1.5, 2))),
-    "concept": Stroke("concept", "#762a83", (0, (9, 3))),
+    "concept": Stroke("concept", "#762a83", (0, (4, 1.5))),
 }
 
 
@@ -200,7 +202,8 @@ def _draw_edge(
     opacity = 0.12 if faint else 0.35 + 0.2 * width
     target = places[edge.nodes[1]]
     if edge.partner is None:
-        _draw_line(axes, places[edge.nodes[0]], target, stroke, width, opacity, order=1 + width)
+        lift = LIFTS[edge.kind]
+        _draw_line(axes, places[edge.nodes[0]], target, stroke, width, opacity, order=1 + width, lift=lift)
         return
     meeting = (target[0] - 0.3, target[1])
     for end in (edge.source, edge.partner):
@@ -209,7 +212,10 @@ def _draw_edge(
     axes.text(
         *meeting, OPERATORS.get(edge.relation, edge.relation), color=stroke.colour, fontsize=TEXT_SIZE, ha="center",
         va="center", alpha=min(1.0, opacity + 0.3), zorder=5,
-        bbox={"boxstyle": "circle,pad=0.12", "fc": "white", "ec": stroke.colour, "lw": 0.6},
+        bbox={
+            "boxstyle": "circle,pad=0.12", "fc": "white", "ec": stroke.colour, "lw": 0.6,
+            "alpha": min(1.0, opacity + 0.3),
+        },
     )  # fmt: skip
 
 
@@ -222,13 +228,14 @@ def _draw_line(
     opacity: float,
     *,
     order: float,
+    lift: float = 0.0,
 ) -> None:
     if start[0] == end[0]:  # within a layer: a bow whose depth grows with the distance
-        depth = start[0] + 0.1 + 0.25 * abs(start[1] - end[1])
+        depth = start[0] + 0.1 + 0.25 * abs(start[1] - end[1]) + lift
         handles = [(depth, start[1]), (depth, end[1])]
     else:
         middle = (start[0] + end[0]) / 2
-        handles = [(middle, start[1]), (middle, end[1])]
+        handles = [(middle, start[1] + lift), (middle, end[1] + lift)]
     curve = Path([start, *handles, end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
     axes.add_patch(
         PathPatch(curve, fill=False, ec=stroke.colour, lw=width, ls=stroke.dash, alpha=min(1.0, opacity), zorder=order)
