@@ -100,5 +100,7 @@ def test_places_are_judged_between_layers_of_maps_only(benchmark, circuit):
 
 def test_the_reference_comes_first(benchmark):
     settings = benchmark.settings(2, 300)
-    assert [images for images, _ in benchmark.settings(2, 10_000)[:3]] == [2_000, 2_000, 100]
+    first = benchmark.settings(2, 10_000)
+    assert [images for images, _ in first[:5]] == [2_000] * 4 + [100]
+    assert [each.saturating for _, each in first[:4]] == [False, False, True, True]
     assert {images for images, _ in settings} == {100, 300}
