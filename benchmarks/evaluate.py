@@ -206,7 +206,6 @@ def sums(subject: Subject) -> Iterator[Row]:
 def robustness(subject: Subject) -> Iterator[Row]:
     options: dict[str, Any] = {"target": subject.targets, "samples": SAMPLES, "batch_size": BATCH}
     asked = ("saliency", subject.model, subject.inputs)
-    way = {"parameters": {"batch_size": BATCH}}
     saliency = Saliency(subject.model.module)
 
     def explanation(pictures: Any, target: torch.Tensor) -> tuple[torch.Tensor]:
@@ -218,7 +217,7 @@ def robustness(subject: Subject) -> Iterator[Row]:
     yield Row(
         f"max-sensitivity of saliency, {SAMPLES} copies",
         {
-            "workbench": lambda: evaluate.max_sensitivity(*asked, **options, **way),
+            "workbench": lambda: evaluate.max_sensitivity(*asked, **options),
             "captum": lambda: sensitivity_max(
                 explanation,
                 subject.inputs,
@@ -232,7 +231,7 @@ def robustness(subject: Subject) -> Iterator[Row]:
     yield Row(
         f"local Lipschitz of saliency, {SAMPLES} copies",
         {
-            "workbench": lambda: evaluate.local_lipschitz(*asked, **options, **way),
+            "workbench": lambda: evaluate.local_lipschitz(*asked, **options),
             **peer(subject, "LocalLipschitzEstimate", {"nr_samples": SAMPLES, "perturb_std": 0.02}),
         },
     )
@@ -246,7 +245,6 @@ def sanity(subject: Subject) -> Iterator[Row]:
             subject.inputs,
             target=subject.targets,
             batch_size=BATCH,
-            parameters={"batch_size": BATCH},
         )
 
     yield Row(
@@ -385,7 +383,7 @@ def scaling(subject: Subject, repeats: int) -> Iterator[str]:
         "deletion, 50 steps": lambda some: evaluate.deletion(some.heat, some.model, some.inputs, batch_size=BATCH),
         "ROAD, 9 shares": lambda some: evaluate.road(some.heat, some.model, some.inputs, batch_size=BATCH),
         "max-sensitivity of saliency": lambda some: evaluate.max_sensitivity(
-            "saliency", some.model, some.inputs, batch_size=BATCH, parameters={"batch_size": BATCH}
+            "saliency", some.model, some.inputs, batch_size=BATCH
         ),
         "sparseness": lambda some: evaluate.sparseness(some.heat),
     }

@@ -13,7 +13,7 @@ import xarray as xr
 from workbench.arrays import IMAGE, X, Y, check_array
 from workbench.errors import DtypeError, InputError, ShapeError
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import Explained, at_once, check_count, report
+from workbench.evaluate.removal import Explained, check_count, report
 from workbench.explain import Meter, ask, explainers
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _moved(
         raise InputError(f"radius is {radius}; expected a positive number, in units of the normalised input.")
     question = ask(model, images, target=target, batch_size=batch_size)
     given = dict(parameters or {})
-    count, batch_size = len(question), at_once(question.inputs, batch_size)
+    count = len(question)
     values = np.empty((count, *question.size))
     maps, inputs = np.empty((count, samples)), np.empty((count, samples))
     with Meter(count * (samples + 1), progress=progress, stop=stop, label="robustness") as meter:
@@ -242,9 +242,14 @@ def _moved(
             found = explain_with(explainer, model, noisy, question.targets[rows], given)
             flat_maps[pairs] = np.linalg.norm((found.values - values[at]).reshape(len(pairs), -1), axis=1)
             # what was added, as rounded by the input's dtype
-            flat_inputs[pairs] = (noisy.double() - near.double()).flatten(1).norm(dim=1).cpu().numpy()
+            flat_inputs[pairs] = torch.linalg.vector_norm(noisy - near, dim=(1, 2, 3), dtype=_wide(near)).cpu().numpy()
             meter.advance(len(pairs))
     return _Moved(Explained(question, values, {"explainer": name_of(explainer)}), maps, inputs)
+
+
+def _wide(inputs: torch.Tensor) -> torch.dtype:
+    """The dtype in which distances are summed; not every device has float64."""
+    return torch.float64 if inputs.device.type != "mps" else torch.float32
 
 
 def _noise(drawn: NDArray[np.int64], radius: float, seed: int, like: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from workbench.errors import InputError, unknown_name
 from workbench.evaluate.memorising import train_on_random_labels
 from workbench.evaluate.randomisation import WeightedLayer, randomised, weighted_layers
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import Explained, at_once, check_count, report
+from workbench.evaluate.removal import Explained, check_count, report
 from workbench.evaluate.robustness import Explainer, explain_with, name_of
 from workbench.evaluate.similarity import MEASURES, compare, describe, map_similarity
 from workbench.explain import Meter, Question, ask
@@ -212,7 +212,7 @@ def _maps(
     meter: Meter,
 ) -> NDArray[np.float64]:
     """(image, y, x): signed maps where the explainer gives them."""
-    parts, batch_size = [], at_once(question.inputs, batch_size)
+    parts = []
     for start in range(0, len(question), batch_size):
         some = slice(start, start + batch_size)
         found = explain_with(explainer, model, question.inputs[some], question.targets[some], parameters)
