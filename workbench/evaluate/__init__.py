@@ -22,7 +22,7 @@ from workbench.evaluate.localisation import (
 )
 from workbench.evaluate.memorising import train_on_random_labels
 from workbench.evaluate.part_masks import part_masks
-from workbench.evaluate.protocol import DataChoice, ModelChoice, Protocol
+from workbench.evaluate.protocol import DataChoice, ModelChoice, Protocol, method_comparison, ranking_agreement
 from workbench.evaluate.regions import boxes_to_masks, masks_on_grid
 from workbench.evaluate.registry import metrics
 from workbench.evaluate.removal import random_maps
@@ -67,12 +67,14 @@ __all__ = [
     "mask_iou",
     "masks_on_grid",
     "max_sensitivity",
+    "method_comparison",
     "metrics",
     "model_randomisation",
     "part_masks",
     "pixel_flipping",
     "pointing_game",
     "random_maps",
+    "ranking_agreement",
     "relevance_mass",
     "relevance_rank",
     "road",

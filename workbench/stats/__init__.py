@@ -20,6 +20,7 @@ from workbench.stats.matching import (
     overlap_at_k,
     rank_biased_overlap,
 )
+from workbench.stats.pairwise import compare_pairs, compare_rankings
 from workbench.stats.ranks import average_precision, kendall_tau, precision_recall, spearman
 from workbench.stats.ratios import bootstrap_ratio
 from workbench.stats.representations import linear_cka, procrustes_similarity, shape_similarity
@@ -36,6 +37,8 @@ __all__ = [
     "cliffs_delta",
     "cohens_d",
     "compare_paired",
+    "compare_pairs",
+    "compare_rankings",
     "cosine",
     "holm",
     "jaccard",
