@@ -249,8 +249,8 @@ def report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[
     yield (
         f"Measured with one thread ({platform.machine()}), Python {platform.python_version()}, NumPy {np.__version__}, "
         f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}, load average {min(loads):.1f} to {max(loads):.1f}. "
-        f"{len(rows)} of {planned} circuits of the grid are measured, with the methods as of {rows[0]['code']} (a hash of "
-        "their files); seconds are processor seconds."
+        f"{len(rows)} of {planned} circuits of the grid are measured; the files of the methods have the hash "
+        f"{rows[0]['code']}. Seconds are processor seconds."
     )
     yield ""
     yield "## The goals, at 2,000 images and noise 0.1"
