@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +35,7 @@ def head(options: argparse.Namespace) -> Iterator[str]:
     yield f"# {TITLES[options.part]}"
     yield ""
     yield "```"
-    yield f"python benchmarks/coresets.py {' '.join(sys.argv[1:])}"
+    yield f"python benchmarks/coresets.py {' '.join(_said(options))}"
     yield "```"
     yield ""
     yield (
@@ -45,6 +44,14 @@ def head(options: argparse.Namespace) -> Iterator[str]:
         "by the clock include waiting for other work."
     )
     yield ""
+
+
+def _said(options: argparse.Namespace) -> Iterator[str]:
+    """The command line that gives this report, wherever it is written."""
+    yield options.part
+    for name, value in vars(options).items():
+        if name in ("points", "images", "splits", "sets"):
+            yield f"--{name} {value}"
 
 
 def body(options: argparse.Namespace) -> Iterator[str]:

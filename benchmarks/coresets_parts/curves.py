@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from coresets_parts.pairs import FEW_SHARES, PAIRS, SIZES, TIMES_SPLITS, Pair, prepared
+from coresets_parts.pairs import FEW_SHARES, PAIRS, SIZES, Pair, prepared
 from workbench.interpret import coreset
 from workbench.interpret.coreset.curve import FRACTIONS
 from workbench.stats import holm, sign_flip_test
@@ -24,11 +24,10 @@ Rendered scenes and the networks that ship, last convolutional stage; coresets a
 half of the images and compared with the interpretation of the other half. 1 is what all images of the first half
 reach, 0 what random units reach. Where the first half differs from the second by chance, a selector can exceed 1.
 Where a share is less than one image of a category, one is taken. Concepts and rules are found on half as many images
-and units are dissected on two thirds, at fewer shares (--all-shares: at all), because they take longest; for VEBI,
-which takes least, there are twice as many splits. With WORKBENCH_MIRROR also CIFAR-10 and COCO. With --keep, what was
-computed is kept, and a second run computes what is missing: more splits, for instance. Splits share images: intervals
-and tests are of the splits, not of other data. Area is the mean height over the shares; *enough* is the share from
-which on the mean stays at 0.95."""
+and units are dissected on two thirds, at fewer shares (--all-shares: at all), because they take longest. With
+WORKBENCH_MIRROR also CIFAR-10 and COCO. With --keep, what was computed is kept, and a second run computes what is
+missing: more splits, for instance. Splits share images: intervals and tests are of the splits, not of other data.
+Area is the mean height over the shares; *enough* is the share from which on the mean stays at 0.95."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def curve_of(pair: Pair, setting: Setting) -> tuple[xr.Dataset, int, float]:
         store,
         list(coreset.selectors),
         fractions=FRACTIONS if pair.method == "relevant_units" or setting.all_shares else FEW_SHARES,
-        splits=setting.splits * TIMES_SPLITS[pair.method],
+        splits=setting.splits,
         random_draws=setting.random_draws,
         workers=setting.workers,
         path=path,

@@ -37,6 +37,7 @@ RANDOM = "random"
 REACHED = 0.95
 LEAST_RANGE = 0.05  # between floor and ceiling; below, a normalised score would be noise
 CHANCE_DRAWS = 20
+ENDS = ("ceiling", "floor")
 
 
 @dataclass(frozen=True)
@@ -133,15 +134,25 @@ def coreset_curve(
         "pools": {**pool_of, **({} if aware is None else {TARGET_AWARE: "reading"})},
         **{f"subject_{key}": value for key, value in prepared.facts.items()},
     }
-    references = [prepared.interpret(second, None) for _, second in halves]
-    ceiling, floor = np.empty(splits), np.empty(splits)
-    for split, (first, _) in enumerate(halves):
-        whole = prepared.interpret(first, None)
-        ceiling[split] = prepared.similarity(whole, references[split])
-        generator = np.random.default_rng([seed, split, 1])
-        draws = [prepared.chance(whole, generator) for _ in range(CHANCE_DRAWS)]
-        floor[split] = np.mean([prepared.similarity(draw, references[split]) for draw in draws])
-
+    kept = _Results(path, facts)
+    tasks = [
+        Task(split, name, fraction, draw)
+        for split in range(splits)
+        for name in names
+        for fraction in shares
+        for draw in range(random_draws if name == RANDOM else 1)
+    ]
+    todo = [task for task in tasks if task.key not in kept.values]
+    references: dict[int, NDArray[np.float64]] = {}
+    for split in range(splits):
+        # a split of which everything is kept needs no interpretation at all
+        if not _ends(split) <= kept.values.keys() or any(task.split == split for task in todo):
+            references[split] = prepared.interpret(halves[split][1], None)
+        if not _ends(split) <= kept.values.keys():
+            found = _ceiling_and_floor(prepared, halves[split][0], references[split], seed, split)
+            for end, value in zip(ENDS, found, strict=True):
+                kept.add(f"{split} {end}", value)
+    ceiling, floor = (np.array([kept.values[f"{split} {end}"] for split in range(splits)]) for end in ENDS)
     seen: dict[tuple[int, bytes, bytes], float] = {}
 
     def run(task: Task) -> tuple[Task, float]:
@@ -164,17 +175,8 @@ def coreset_curve(
             seen[key] = prepared.similarity(result, references[task.split])
         return task, seen[key]
 
-    tasks = [
-        Task(split, name, fraction, draw)
-        for split in range(splits)
-        for name in names
-        for fraction in shares
-        for draw in range(random_draws if name == RANDOM else 1)
-    ]
-    kept = _Results(path, facts)
-    todo = [task for task in tasks if task.key not in kept.values]
     for task, value in _in_parallel(run, todo, workers, progress):
-        kept.add(task, value)
+        kept.add(task.key, value)
     score = np.empty((splits, len(names), len(shares)))
     for index in np.ndindex(score.shape):
         split, name, fraction = index[0], names[index[1]], shares[index[2]]
@@ -186,6 +188,21 @@ def coreset_curve(
     )
     curve["images"] = (FRACTION, [round(share * len(halves[0][0])) for share in shares])
     return summarise(curve).assign_attrs(provenance(**facts))
+
+
+def _ends(split: int) -> set[str]:
+    return {f"{split} {end}" for end in ENDS}
+
+
+def _ceiling_and_floor(
+    prepared: Subject, first: NDArray[np.int64], reference: NDArray[np.float64], seed: int, split: int
+) -> tuple[float, float]:
+    """Similarity of the interpretation from all of A, and from random units in its place, to that from B."""
+    whole = prepared.interpret(first, None)
+    generator = np.random.default_rng([seed, split, 1])
+    draws = [prepared.chance(whole, generator) for _ in range(CHANCE_DRAWS)]
+    ceiling = prepared.similarity(whole, reference)
+    return ceiling, float(np.mean([prepared.similarity(draw, reference) for draw in draws]))
 
 
 def split_halves(
@@ -308,13 +325,13 @@ class _Results:
             if "task" in entry:
                 self.values[str(entry["task"])] = float(entry["value"])
 
-    def add(self, task: Task, value: float) -> None:
-        self.values[task.key] = value
+    def add(self, key: str, value: float) -> None:
+        self.values[key] = value
         if self._path is not None:
             # a line cut off by a crash must not swallow the next one
             text = self._path.read_bytes()[-1:]
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(("" if text == b"\n" else "\n") + json.dumps({"task": task.key, "value": value}) + "\n")
+                file.write(("" if text == b"\n" else "\n") + json.dumps({"task": key, "value": value}) + "\n")
 
 
 def _line(text: str) -> dict[str, Any]:
