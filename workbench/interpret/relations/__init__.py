@@ -5,7 +5,7 @@ from workbench.interpret.relations.between_layers import causal_relations, conce
 from workbench.interpret.relations.causal import causal_edges
 from workbench.interpret.relations.comparison import compare
 from workbench.interpret.relations.concept_edges import concept_edges
-from workbench.interpret.relations.counterfactual import Wiring, change_scene, hold_unit, wiring
+from workbench.interpret.relations.counterfactual import Wiring, by_place, change_scene, hold_unit, wiring
 from workbench.interpret.relations.discover import discover
 from workbench.interpret.relations.graph import RelationGraph
 from workbench.interpret.relations.itemsets import association_sets
@@ -23,6 +23,7 @@ __all__ = [
     "answers_to",
     "association_edges",
     "association_sets",
+    "by_place",
     "causal_edges",
     "causal_relations",
     "change_scene",

@@ -7,7 +7,7 @@ more or less than it gives by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -47,6 +47,9 @@ class Wiring:
         slope: (source unit, target unit) float64: by how much the target's maximum rises when the mean of the
             source's map rises by one; 0 where there is no edge. Its second axis has as many entries as ``units``.
         baseline: (source unit, position) float32, what took the place of a source when the edges were found.
+        cell: (position) int64, the cell of the picture that each position of a source's map lies in; empty where the
+            slopes hold wherever the source is.
+        placed: (source unit, cell, target unit) float64, the slopes of each cell, see :func:`by_place`.
     """
 
     source: str
@@ -54,11 +57,30 @@ class Wiring:
     units: NDArray[np.int64]
     slope: NDArray[np.float64]
     baseline: NDArray[np.float32]
+    cell: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    placed: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
     @property
     def wired(self) -> NDArray[np.bool_]:
         """(source unit, target unit) whether there is an edge."""
         return np.asarray(self.slope != 0)
+
+    def foretell(self, change: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """How targets move when the maps of the sources do.
+
+        Args:
+            change: (image, source unit, position) float, the maps afterwards minus before.
+
+        Returns:
+            (image, target unit) float64.
+        """
+        if not len(self.cell):
+            return np.asarray(change.mean(axis=2, dtype=np.float64) @ self.slope)
+        cells = self.placed.shape[1]
+        means = np.stack(
+            [change[:, :, self.cell == cell].mean(axis=2, dtype=np.float64) for cell in range(cells)], axis=2
+        )
+        return np.asarray(np.einsum("iuc,uct->it", means, self.placed))
 
     def column(self, unit: int) -> int:
         """The position of a target in ``units``.
@@ -168,6 +190,75 @@ def _lost(maps: NDArray[np.float32], absent: NDArray[np.float32], active: float)
     return np.asarray((falls * where).sum(axis=0) / np.maximum(where.sum(axis=0), 1))
 
 
+def by_place(
+    wires: Wiring,
+    model: ImageModel,
+    images: Any,
+    *,
+    cells: int = 3,
+    batch_size: int = 64,
+    stop: Stop | None = None,
+) -> Wiring:
+    """Measure what each edge does in each place: a unit may excite a target here, and inhibit it there.
+
+    The picture is cut into cells. In each, the source's map gives way to the baseline, and the slope is that of least
+    squares through the origin, over the images: the fall of the target's maximum, against the fall of the mean of the
+    map in the cell.
+
+    Args:
+        wires: the edges; only these are measured.
+        model: the model that they were found in.
+        images: pictures to measure on, as ``model.prepare`` takes them; not those that are changed later.
+        cells: along each side.
+        batch_size: pictures a pass.
+        stop: asked between batches.
+
+    Returns:
+        The same wiring with slopes for each cell.
+
+    Raises:
+        InputError: a source layer without places (y, x), or more cells than it has positions.
+        Interrupted: ``stop`` answered True.
+    """
+    part: Continuation | None = None
+    count, done = count_images(images), 0
+    number = cells**2
+    products = np.zeros((len(wires.slope), number, len(wires.units)))
+    squares = np.zeros((len(wires.slope), number))
+    cell = np.zeros(0, np.int64)
+    for _, inputs in model.batches(images, batch_size=batch_size):
+        part = part or continuation(model, wires.source, wires.target, inputs)
+        cell = cell if len(cell) else _cells(part, cells)
+        seen = part.observe(inputs)
+        value = _maxima(seen.target, wires)
+        rows = torch.arange(len(inputs), device=seen.source.device)
+        for unit in np.flatnonzero(wires.wired.any(axis=1)):
+            _ask(stop, done, count)
+            absent = torch.from_numpy(wires.baseline[unit]).to(seen.source)
+            for each in range(number):
+                here = torch.from_numpy(cell == each).to(seen.source.device)
+                maps = seen.source.clone()
+                maps[:, unit] = torch.where(here, absent, maps[:, unit])
+                with torch.no_grad():
+                    fall = value - _maxima(part.rerun(seen, rows, maps), wires)
+                lost = (seen.source[:, unit] - absent)[:, here].mean(dim=1).double().cpu().numpy()
+                products[unit, each] += lost @ fall
+                squares[unit, each] += lost @ lost
+        done += len(inputs)
+    slopes = np.divide(products, squares[..., None], out=np.zeros_like(products), where=squares[..., None] > 0)
+    return replace(wires, cell=cell, placed=slopes * wires.wired[:, None])
+
+
+def _cells(part: Continuation, cells: int) -> NDArray[np.int64]:
+    """(position) the cell that each position of the source layer lies in."""
+    grid = part.source.grid
+    if grid is None or not 1 <= cells <= min(grid):
+        size = "no places (y, x)" if grid is None else f"{grid[0]} x {grid[1]} positions"
+        raise InputError(f"cells is {cells}; layer {part.source.layer!r} has {size}, which cannot be cut so.")
+    rows, columns = (np.arange(side) * cells // side for side in grid)
+    return np.asarray(rows[:, None] * cells + columns[None], dtype=np.int64).ravel()
+
+
 def change_scene(
     wires: Wiring,
     model: ImageModel,
@@ -225,7 +316,7 @@ def change_scene(
 
 def _changed(wires: Wiring, part: Continuation, before: Observed, after: Observed) -> dict[str, NDArray[Any]]:
     value, other = (_maxima(each.target, wires) for each in (before, after))
-    change = (after.source - before.source).mean(dim=2).double().cpu().numpy()
+    change = (after.source - before.source).cpu().numpy()
     transplanted = np.zeros_like(value)
     rows = torch.arange(len(before.source), device=before.source.device)
     # targets with the same sources are read off one run
@@ -240,9 +331,9 @@ def _changed(wires: Wiring, part: Continuation, before: Observed, after: Observe
         transplanted[:, mine] = (moved - value)[:, mine]
     return {
         "measured": other - value,
-        "predicted": change @ wires.slope,
+        "predicted": wires.foretell(change),
         "transplanted": transplanted,
-        "source_change": change,
+        "source_change": change.mean(axis=2, dtype=np.float64),
         "value_before": value,
         "value_after": other,
     }
@@ -300,8 +391,9 @@ def hold_unit(
             with torch.no_grad():
                 moves.append(_maxima(part.rerun(seen, rows, maps), wires) - value)
         measured.append(np.stack(moves, axis=1))
-        above = (seen.source[:, unit] - absent).mean(dim=1).double().cpu().numpy()
-        predicted.append((steps - 1)[:, None] * above[:, None, None] * wires.slope[unit])
+        above = np.zeros(tuple(seen.source.shape), np.float32)
+        above[:, unit] = (seen.source[:, unit] - absent).cpu().numpy()
+        predicted.append((steps - 1)[:, None] * wires.foretell(above)[:, None])
     dims = ("image", FACTOR, TARGET)
     return xr.Dataset(
         {"measured": (dims, np.concatenate(measured)), "predicted": (dims, np.concatenate(predicted))},
@@ -319,7 +411,8 @@ def _single(wires: Wiring, unit: int, target: int) -> Wiring:
         )
     slope = np.zeros((len(wires.slope), 1))
     slope[unit] = wires.slope[unit, column]
-    return Wiring(wires.source, wires.target, wires.units[[column]], slope, wires.baseline)
+    placed = wires.placed[:, :, [column]] * (slope != 0)[:, None] if len(wires.cell) else wires.placed
+    return replace(wires, units=wires.units[[column]], slope=slope, placed=placed)
 
 
 def _maxima(values: torch.Tensor, wires: Wiring) -> NDArray[np.float64]:

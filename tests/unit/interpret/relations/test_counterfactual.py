@@ -15,6 +15,7 @@ from workbench.interpret.relations import (
     Edge,
     RelationGraph,
     answers_to,
+    by_place,
     causal_edges,
     change_scene,
     compare,
@@ -120,6 +121,33 @@ def test_a_held_unit_moves_its_targets_along_a_line(wires, model, before):
     wired = wires.wired[unit]
     np.testing.assert_allclose(found["measured"].values[..., wired], found["predicted"].values[..., wired], atol=1e-4)
     assert (found["measured"].sel(factor=1) == 0).all()
+
+
+def test_slopes_by_place_tell_here_from_there(before):
+    """A target that a unit excites in the left half and inhibits in the right half has no slope that holds anywhere."""
+    flat = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 2, 5, 4, 2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(72, 1, bias=False)
+    )
+    side = torch.ones(2, 6, 6)
+    side[:, :, 3:] = -2
+    flat[3].weight.data = side.reshape(1, -1)
+    torch.nn.init.constant_(flat[0].bias, 0.3)
+    model = models.load(flat, preprocessing=Preprocessing(resize=SIZE, crop=SIZE, mean=0.5, std=0.25), name="sided")
+    edges = [Edge("1", unit, "3", 0, "causal", "excites", 1.0, 0.5, 1.5, 0.001, 0.001, 40) for unit in (0, 1)]
+    wires = wiring(RelationGraph.from_edges(edges), observe(model, before, layers=["1", "3"]))
+    placed = by_place(wires, model, before[:20], cells=2)
+    # nine positions a cell, and the mean over them
+    np.testing.assert_allclose(placed.placed[:, :, 0], np.tile([9.0, -18.0], (2, 2)), rtol=1e-3)
+    found = change_scene(placed, model, before[:20], before[20:])
+    np.testing.assert_allclose(found["predicted"], found["measured"], rtol=1e-2, atol=1e-3)
+    one = change_scene(placed, model, before[:20], before[20:], only=(0, 0))
+    np.testing.assert_allclose(one["predicted"], one["transplanted"], rtol=1e-2, atol=1e-3)
+    held = hold_unit(placed, model, before[:3], unit=1)
+    np.testing.assert_allclose(held["predicted"], held["measured"], rtol=1e-2, atol=1e-3)
+    with pytest.raises(InputError, match="6 x 6"):
+        by_place(wires, model, before[:2], cells=7)
+    with pytest.raises(Interrupted):
+        by_place(wires, model, before[:2], stop=lambda: True)
 
 
 @pytest.mark.parametrize("options", [{"q": 1e-12}, {"target": "nowhere"}, {"active": 1.0}, {"baseline": "swap"}])
