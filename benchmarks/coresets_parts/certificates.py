@@ -54,9 +54,10 @@ def report(sets: int, methods: Sequence[str]) -> Iterator[str]:
     yield f"The interval of the adaptive coreset's similarity to the full interpretation, nominal level {LEVEL}."
     yield (
         f"Each trial is {IMAGES} scenes of their own (half of the trials on either network), grown from 5 % until the "
-        f"lower end reaches {WANTED}, to {MOST:.0%} at most; the calibration is from other scenes. *Below*: the true similarity is "
-        "lower than the interval, which is the error that would mislead; *above*: it is higher. *Bootstrap alone* is "
-        "the interval of the same coreset without the calibration. The 95 % interval of coverage is Wilson's."
+        f"lower end reaches {WANTED}, to {MOST:.0%} at most; the calibration is from other scenes. *Below*: the true "
+        "similarity is lower than the interval, which is the error that would mislead; *above*: it is higher. "
+        "*Bootstrap alone* is the interval of the same coreset without the calibration. The 95 % interval of coverage "
+        "is Wilson's."
     )
     yield ""
     titles = (
