@@ -253,11 +253,25 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
         self.picture_box.said = f"{result[IMAGE].values[found]}{called}: {chosen}."
 
     def category_number(self, category: str) -> int | None:
-        """The index of a category of the state; None for none."""
+        """The index of a category as the state names it.
+
+        Args:
+            category: its name, its number where names are not unique, or "".
+
+        Returns:
+            The index; None for "".
+        """
         return category_number(category, self._names) if category else None
 
     def subject_options(self, layer: str) -> dict[str, Any]:
-        """What the interpretation method is prepared with, besides store and labels."""
+        """What the interpretation method is prepared with, besides store and labels.
+
+        Args:
+            layer: name of the layer.
+
+        Returns:
+            Keyword arguments of :func:`~workbench.interpret.coreset.subject`.
+        """
         return {"layers": [layer]} if self.method == "relevant_units" else {"layer": layer}
 
     # What a person does with a panel, from code.
