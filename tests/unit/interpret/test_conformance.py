@@ -71,7 +71,9 @@ def test_what_was_found_can_be_drawn_on_other_images(results, held_out, name):
 
 
 @pytest.mark.parametrize(
-    "registry", [interpret.interpreters, coreset.selectors, evaluate.metrics], ids=lambda r: r.kind
+    "registry",
+    [interpret.interpreters, interpret.relations.relation_kinds, coreset.selectors, evaluate.metrics],
+    ids=lambda r: r.kind,
 )
 def test_cards_and_parameters_agree_with_the_functions(registry):
     for method in registry.values():
