@@ -81,7 +81,7 @@ def _offsets(
     setting: Setting,
     sources: NDArray[np.int64],
     effect: NDArray[np.float32],
-    place: NDArray[np.int64],
+    place: NDArray[np.int32],
     size: tuple[int, int],
 ) -> NDArray[np.float64]:
     """(pair, 2): median displacement over images, weighted by the effect; NaN where layers have no places."""
@@ -100,7 +100,7 @@ def _offsets(
     return result
 
 
-def _pixels(positions: NDArray[np.int64], layout: Layout, size: tuple[int, int]) -> NDArray[np.float64]:
+def _pixels(positions: NDArray[np.integer[Any]], layout: Layout, size: tuple[int, int]) -> NDArray[np.float64]:
     """(position, 2): centres of cells in pixels of the network input."""
     rows, columns = layout.grid or (1, 1)
     cells = np.stack([positions // columns, positions % columns], axis=1)

@@ -14,7 +14,7 @@ from workbench.stats import benjamini_hochberg, bootstrap_dataset
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PAIRS_AT_ONCE = 256  # of which intervals are bootstrapped together
+PAIRS_AT_ONCE = 256  # of which the images are looked at together, so that memory stays bounded
 
 
 def images_needed(level: float, tests: int) -> int:

@@ -83,12 +83,12 @@ class Effects:
         effect: (pair, image) float32, the target with the source minus without it, where the larger of both is
             largest; NaN where the source is not active.
         change: (pair, image) float32, by how much the source's maximum was lowered there; NaN likewise.
-        place: (pair, image) int64, position at which the target changes most; -1 where it does not.
+        place: (pair, image) int32, position at which the target changes most; -1 where it does not.
     """
 
     effect: NDArray[np.float32]
     change: NDArray[np.float32]
-    place: NDArray[np.int64]
+    place: NDArray[np.int32]
 
     def joined(self, others: Effects) -> Effects:
         """These, followed by others of the same images."""
@@ -141,7 +141,7 @@ def _measure_batch(
 ) -> dict[str, NDArray[Any]]:
     shape = (len(pairs), len(inputs))
     found: dict[str, NDArray[Any]] = {key: np.full(shape, np.nan, np.float32) for key in ("effect", "change")}
-    found["place"] = np.full(shape, -1)
+    found["place"] = np.full(shape, -1, np.int32)
     if not len(rows):
         return found
     observed = setting.part.observe(inputs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.interpret.relations.evidence import adjusted, mean_of, mean_test
+from workbench.interpret.relations.evidence import PAIRS_AT_ONCE, adjusted, mean_of, mean_test
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,22 +93,35 @@ def judge(
     Returns:
         The verdicts.
     """
-    known = np.isfinite(effects.effect)
-    total, squares, count, nonzero = mean_of(effects.effect, known)
+    sums = np.concatenate(
+        [_sums(effects, slice(begin, begin + PAIRS_AT_ONCE)) for begin in range(0, len(pairs), PAIRS_AT_ONCE)]
+        or [np.empty((0, 9))]
+    )
+    total, squares, count, nonzero, moved, changed, moved_squares, products, changed_squares = sums.T
     not_zero = mean_test(total, squares, count, nonzero)
-    # images count by the size of the effect: where a target is silent, or stands elsewhere than the source, nothing is
-    # learned of how strongly the two are tied
-    effect, change = (np.where(known, values, 0.0).astype(np.float64) for values in (effects.effect, effects.change))
-    weight = np.abs(effect)
-    moved, changed = (weight * effect).sum(axis=1), (weight * change).sum(axis=1)
     gain = np.divide(moved, changed, out=np.full(len(pairs), np.nan), where=changed > 0)
     strongest = np.zeros(setting.seen.target_max.shape[1])
     sure = (adjusted(not_zero, untried=untried) <= q) & np.isfinite(gain)
     np.maximum.at(strongest, pairs[sure, 1], np.abs(gain[sure]))
-    margin = least_share * strongest[pairs[:, 1]]
-    surplus = weight * (np.sign(moved)[:, None] * effect - margin[:, None] * change)
-    above, above_squares, _, _ = mean_of(surplus, known)
-    not_marginal = mean_test(above, above_squares, count, nonzero, one_sided=True)
+    # of what is left of each weighted effect, in the direction of its sum, when the margin is taken off
+    margin, sign = least_share * strongest[pairs[:, 1]], np.sign(moved)
+    surplus = sign * moved - margin * changed
+    surplus_squares = moved_squares - 2 * sign * margin * products + margin**2 * changed_squares
+    not_marginal = mean_test(surplus, surplus_squares, count, nonzero, one_sided=True)
     p_value = np.maximum(not_zero, not_marginal)
     q_value = adjusted(p_value, untried=untried)
     return Verdicts(pairs, effects, gain, p_value, q_value, q_value <= q, untried)
+
+
+def _sums(effects: Effects, rows: slice) -> NDArray[np.float64]:
+    """(pair, 9): of the effect sum, squares, number and number not 0; then of effect and change, weighted, the sums,
+    squares of the first, products, squares of the second.
+
+    Images count by the size of the effect: where a target is silent, or stands elsewhere than the source, nothing is
+    learned of how strongly the two are tied.
+    """
+    known = np.isfinite(effects.effect[rows])
+    effect, change = (np.where(known, each[rows], 0.0).astype(np.float64) for each in (effects.effect, effects.change))
+    moved, changed = np.abs(effect) * effect, np.abs(effect) * change
+    weighted = (moved, changed, moved**2, moved * changed, changed**2)
+    return np.stack([*mean_of(effect, known), *(each.sum(axis=1) for each in weighted)], axis=1)
