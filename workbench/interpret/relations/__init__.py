@@ -11,6 +11,7 @@ from workbench.interpret.relations.graph import RelationGraph
 from workbench.interpret.relations.itemsets import association_sets
 from workbench.interpret.relations.kinds import layer_pairs, relation_kinds
 from workbench.interpret.relations.naming import answers_to, with_names
+from workbench.interpret.relations.sentences import paragraph, sentence, unsupported
 from workbench.interpret.relations.spatial import spatial_edges
 from workbench.interpret.relations.table import EFFECT_UNITS, KINDS, Edge
 
@@ -33,8 +34,11 @@ __all__ = [
     "discover",
     "hold_unit",
     "layer_pairs",
+    "paragraph",
     "relation_kinds",
+    "sentence",
     "spatial_edges",
+    "unsupported",
     "wiring",
     "with_names",
 ]
