@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from coresets_parts import certificates, cost, curves
-from coresets_parts.pairs import METHODS
+from coresets_parts.pairs import METHODS, PAIRS
 
 TITLES = {
     "cost": "Coresets: what selectors cost",
@@ -67,7 +67,7 @@ def body(options: argparse.Namespace) -> Iterator[str]:
             options.random_draws,
             options.all_shares,
             options.workers,
-            options.methods,
+            options.pairs,
             options.keep,
         )
     )
@@ -90,7 +90,8 @@ def arguments() -> argparse.Namespace:
     part.add_argument("--random-draws", type=int, default=2, help="random coresets a split")
     part.add_argument("--all-shares", action="store_true", help="eight shares for every method, not for VEBI alone")
     part.add_argument("--workers", type=int, default=1, help="threads")
-    part.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
+    names = [pair.name for pair in PAIRS]
+    part.add_argument("--pairs", nargs="*", default=names, choices=names, help="methods and networks; all by default")
     part.add_argument("--keep", type=Path, help="folder that keeps what was computed, to go on from there")
     part.add_argument("--output", type=Path, help="write the report here too")
     for name, sets in (("certificates", 40), ("calibration", 16)):

@@ -39,7 +39,7 @@ class Setting:
     random_draws: int
     all_shares: bool
     workers: int
-    methods: Sequence[str]
+    pairs: Sequence[str]
     keep: Path | None
 
 
@@ -49,7 +49,7 @@ def report(setting: Setting) -> Iterator[str]:
     yield ""
     found: dict[str, xr.Dataset] = {}
     for pair in PAIRS:
-        if pair.method not in setting.methods or (pair.mirror and "WORKBENCH_MIRROR" not in os.environ):
+        if pair.name not in setting.pairs or (pair.mirror and "WORKBENCH_MIRROR" not in os.environ):
             continue
         curve, images, seconds = curve_of(pair, setting)
         found[pair.title] = curve
