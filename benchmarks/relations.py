@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from scipy import stats as scipy_stats
 from threadpoolctl import threadpool_limits
 
 from workbench.interpret import relations
@@ -232,6 +233,23 @@ def goals(rows: list[dict[str, Any]]) -> Iterator[str]:
             reached = bool(known) and (np.mean(known) >= bar if side == ">=" else np.mean(known) <= bar)
             cells += [f"{estimate([*known])}, n = {len(some)}", "reached" if reached else "**not reached**"]
         yield f"| {name} | {side} {bar} | {' | '.join(cells)} |"
+    yield ""
+    yield confounded_in_all(rows)
+
+
+def confounded_in_all(rows: list[dict[str, Any]]) -> str:
+    """How sure the rate on confounded pairs is, over the circuits that goals are set for."""
+    some = matching(rows) + matching(rows, saturating=True)
+    pairs = [row["confounded"] for row in some]  # how many a circuit has
+    reported = round(sum(row["causal"]["confounded"] * count for row, count in zip(some, pairs, strict=True)))
+    if not pairs:
+        return "No circuit of these is measured."
+    found = scipy_stats.binomtest(reported, sum(pairs)).proportion_ci()
+    return (
+        f"Of {sum(pairs)} confounded pairs in these circuits, {reported} are reported as causal: the rate is between "
+        f"{found.low:.3f} and {found.high:.3f} (95 %, exact). It takes 183 pairs without one to show that it is at "
+        "most 0.02."
+    )
 
 
 def report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[str]:
