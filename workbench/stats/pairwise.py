@@ -104,7 +104,7 @@ def _square(
     rows, columns = np.array(pairs).T
     square[rows, columns] = column
     square[columns, rows] = other
-    return square
+    return square + 0.0  # no zero with a minus sign
 
 
 def _sign_flips(differences: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:

@@ -13,6 +13,11 @@ from workbench.view.heatmap import heatmap, heatmaps, images
 from workbench.view.histogram import histogram
 from workbench.view.occlusion import occluded, occlusion
 from workbench.view.picture import Picture
+from workbench.view.protocol_cell import protocol_cell
+from workbench.view.protocol_pairs import protocol_pairs
+from workbench.view.protocol_report import protocol_report
+from workbench.view.protocol_table import protocol_csv
+from workbench.view.relation_edge import counterfactual, relation_edge
 from workbench.view.relation_graph import relation_graph
 from workbench.view.scale import Scale, choose_scale
 from workbench.view.units import unit_profile, unit_sheet
@@ -25,6 +30,7 @@ __all__ = [
     "coreset_curve",
     "coreset_map",
     "coreset_units",
+    "counterfactual",
     "explanation",
     "heatmap",
     "heatmaps",
@@ -33,6 +39,11 @@ __all__ = [
     "netcdf",
     "occluded",
     "occlusion",
+    "protocol_cell",
+    "protocol_csv",
+    "protocol_pairs",
+    "protocol_report",
+    "relation_edge",
     "relation_graph",
     "unit_profile",
     "unit_sheet",

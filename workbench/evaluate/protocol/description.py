@@ -348,7 +348,8 @@ class Protocol:
             Dataset: ``heatmap`` (image, y, x) float32 of explanations, (image, unit, y, x) of interpretations;
             ``picture`` (image, y, x, channel) float32 in [0, 1], what the network sees; ``mask`` (image, y, x) bool,
             the object, all False where it is not annotated; for interpretations ``part_mask`` (image, part, y, x)
-            and ``shown`` (image, unit) bool. Images have the table's order; ``position`` (image) is their place in it.
+            and ``shown`` (image, unit) bool, and ``relevance`` (image, unit) float64. Images have the table's order;
+            ``position`` (image) is their place in it.
 
         Raises:
             UnknownNameError: no such method, model, data or seed.

@@ -204,8 +204,9 @@ def heatmaps_of(
 
 def _of_units(situation: Situation, found: Any) -> xr.Dataset:
     half = found.half
-    maps = found.maps.drop_vars([name for name in found.maps.coords if name != IMAGE])
+    maps = found.maps.drop_vars([name for name in found.maps.coords if name not in (IMAGE, UNIT)])
     table = xr.Dataset({"heatmap": maps, "shown": ((IMAGE, UNIT), found.shown)})
+    table["relevance"] = ((IMAGE, UNIT), found.relevance)
     table["part_mask"] = ((IMAGE, PART, Y, X), half.parts.values)
     table = table.assign_coords({PART: half.parts[PART].values})
     return _described(situation, table, half.positions, half.inputs)

@@ -48,7 +48,8 @@ def unit_maps(method: Choice, situation: Situation, seed: int) -> UnitMaps:
     """Interpret one half of the images, or those meant for learning, and draw what was found on the others.
 
     What belongs to a category is shown on images that the network takes for it, what belongs to none on all; and
-    either only where the map is above zero somewhere.
+    either only where the map is above zero somewhere. Random units are shown everywhere: whoever draws at random has
+    not looked.
 
     Args:
         method: an interpretation method or a control.
@@ -65,7 +66,7 @@ def unit_maps(method: Choice, situation: Situation, seed: int) -> UnitMaps:
     values, category, relevance = _drawn(method, situation, learned, scored, seed)
     predicted = np.asarray(scored.store.predicted)
     belongs = np.ones(values.shape[:2], dtype=bool) if category is None else category[predicted]
-    responding = np.asarray(values.values.max(axis=(2, 3)) > 0)
+    responding = np.asarray(values.values.max(axis=(2, 3)) > 0) | (method.name == RANDOM_UNITS)
     weight = np.ones(values.shape[:2]) if relevance is None else relevance[predicted]
     return UnitMaps(values, responding & belongs, weight, scored)
 
@@ -91,7 +92,9 @@ def _of_units(situation: Situation, half: Half, units: NDArray[np.int64]) -> xr.
     layer = situation.model_choice.layer
     images = np.arange(len(half.positions))
     maps = np.maximum(unit_heatmaps(half.store, images, [layer] * len(units), units).values, 0)
-    return _as_maps(upsample(maps, _size(situation)), half)
+    return _as_maps(upsample(maps, _size(situation)), half).assign_coords(
+        {UNIT: strings(f"{layer}:{unit}" for unit in units)}
+    )
 
 
 def _as_maps(values: NDArray[np.float32], half: Half) -> xr.DataArray:
@@ -117,7 +120,8 @@ def _drawn(method: Choice, situation: Situation, learned: Half, scored: Half, se
 
 
 def _random(method: Choice, situation: Situation, half: Half, seed: int) -> Found:
-    share = method.parameters.get("share", 0.5)
+    """Units drawn at random; all of them once is what drawing reaches on average, whatever the luck of a draw."""
+    share = method.parameters.get("share", 1.0)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise InputError(f"share of random_units is {share!r}; expected a share of the layer's units in (0, 1].")
     count = half.store.dataset(situation.model_choice.layer)["maps"].sizes[UNIT]
