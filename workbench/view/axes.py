@@ -162,8 +162,24 @@ def draw_contour(axes: Axes, values: NDArray[np.floating], part: float, *, smoot
     level = float(np.quantile(fine[finite], 1 - part))
     # A plateau at the bottom does not stand out; blending leaves rounding errors on it.
     inside = finite & (fine >= level) & (fine > low + 1e-6 * (high - low))
-    segments = list(_outline(inside) / steps - 0.5)
-    for colour, thickness in ((GROUND, 2.2), (INK, 1.0)):
+    draw_outline(axes, inside, cells=steps)
+
+
+def draw_outline(
+    axes: Axes, mask: NDArray[np.bool_], *, line: str = INK, casing: str = GROUND, width: float = 1.0, cells: int = 1
+) -> None:
+    """Outline the true cells of a mask with a line that has a casing, so that it is seen on any ground.
+
+    Args:
+        axes: where to.
+        mask: (y, x) bool.
+        line: its colour.
+        casing: the colour to either side of it.
+        width: of the line, in points.
+        cells: of the mask along one cell of what is drawn.
+    """
+    segments = list(_outline(mask) / cells - 0.5)
+    for colour, thickness in ((casing, 2.2 * width), (line, width)):
         axes.add_collection(LineCollection(segments, colors=colour, linewidths=thickness, capstyle="round", zorder=4))
 
 
