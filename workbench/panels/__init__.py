@@ -5,6 +5,8 @@ from workbench.panels.coreset_comparison import coreset_units
 from workbench.panels.coreset_profile import as_activations, coreset_map, project
 from workbench.panels.explanation import ExplanationPanel
 from workbench.panels.occlusion import OcclusionPanel
+from workbench.panels.protocol import ProtocolPanel
+from workbench.panels.protocol_cell import protocol_cell
 from workbench.panels.unit import UnitPanel
 from workbench.panels.unit_profile import rank_units, unit_profile
 
@@ -12,11 +14,13 @@ __all__ = [
     "CoresetPanel",
     "ExplanationPanel",
     "OcclusionPanel",
+    "ProtocolPanel",
     "UnitPanel",
     "as_activations",
     "coreset_map",
     "coreset_units",
     "project",
+    "protocol_cell",
     "rank_units",
     "unit_profile",
 ]

@@ -9,6 +9,7 @@ from workbench.panels.parts.inputs import Choice, Range, Stepper, Tiles, Toggle,
 from workbench.panels.parts.layout import column, group, title
 from workbench.panels.parts.panel import Panel
 from workbench.panels.parts.points import PointBox
+from workbench.panels.parts.table import Table
 from workbench.panels.parts.windows import WindowBox
 from workbench.panels.parts.worker import Ticket, Worker
 
@@ -26,6 +27,7 @@ __all__ = [
     "ProgressBar",
     "Range",
     "Stepper",
+    "Table",
     "Ticket",
     "Tiles",
     "Toggle",
