@@ -88,6 +88,7 @@ class MemoryActivations:
     logits: xr.DataArray | None = None
     identifiers: Sequence[str] = ()
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    _pooled: dict[str, xr.Dataset] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.maps:
@@ -125,6 +126,12 @@ class MemoryActivations:
         """
         if layer not in self.maps:
             raise unknown_name("layer", layer, self.maps)
+        if layer not in self._pooled:
+            # methods ask for a layer many times, and pooling reads all of it
+            self._pooled[layer] = self._made(layer)
+        return self._pooled[layer].copy()
+
+    def _made(self, layer: str) -> xr.Dataset:
         maps = self.maps[layer].assign_coords({IMAGE: strings(self.identifiers)})
         positions = [dim for dim in maps.dims if dim not in (IMAGE, UNIT)]
         pooled = {"max": maps.max(positions), "mean": maps.mean(positions)}
