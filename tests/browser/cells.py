@@ -64,6 +64,20 @@ coresets = CoresetPanel(store, many, labels="true")
 coresets.state.fraction = 0.2
 coresets
 """
+PROTOCOL = """
+from workbench.evaluate import Protocol
+from workbench.panels import ProtocolPanel
+
+compared = Protocol(
+    methods=["saliency", "input_x_gradient", "occlusion(patch=16)", "random_maps"],
+    models=[model],
+    data=[images],
+    metrics=["relevance_mass", "binarised_iou", "entropy", "waiou"],
+    target="label",
+)
+protocols = ProtocolPanel(compared.run(errors="keep"), protocol=compared)
+protocols
+"""
 
 
 def write_notebook(path: Path, *cells: str) -> None:

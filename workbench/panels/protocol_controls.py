@@ -208,7 +208,7 @@ class ProtocolControls:
         name, _, low, high = found or parameter_of(FRACTION) or ("", 0.5, 0.0, 1.0)
         title = binarisers[state.binariser].card.title
         with self.threshold.hold_sync():
-            self.threshold.label = f"Threshold: {name.replace('_', ' ')}"
+            self.threshold.label = "Threshold: found by itself" if found is None else f"Threshold: {name}"
             self.threshold.hint = (
                 f"{title} finds its own. Move the slider to cut at a fraction of the maximum." if found is None else ""
             )

@@ -42,8 +42,8 @@ function render({ model, el, signal }) {
       if (width !== null) mark.style.width = `${100 * width}%`;
       track.append(mark);
     };
-    put("workbench-chance", entry.chance);
     if (entry.low !== null) put("workbench-interval", entry.low, Math.max(entry.high - entry.low, 0.01));
+    put("workbench-chance", entry.chance);
     put("workbench-dot", entry.value);
     return track;
   }
