@@ -7,6 +7,8 @@ from workbench.panels.explanation import ExplanationPanel
 from workbench.panels.occlusion import OcclusionPanel
 from workbench.panels.protocol import ProtocolPanel
 from workbench.panels.protocol_cell import protocol_cell
+from workbench.panels.relation import RelationPanel
+from workbench.panels.relation_profile import counterfactual_test, edge_profile, edge_wiring
 from workbench.panels.unit import UnitPanel
 from workbench.panels.unit_profile import rank_units, unit_profile
 
@@ -15,10 +17,14 @@ __all__ = [
     "ExplanationPanel",
     "OcclusionPanel",
     "ProtocolPanel",
+    "RelationPanel",
     "UnitPanel",
     "as_activations",
     "coreset_map",
     "coreset_units",
+    "counterfactual_test",
+    "edge_profile",
+    "edge_wiring",
     "project",
     "protocol_cell",
     "rank_units",

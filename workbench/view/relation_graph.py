@@ -122,6 +122,40 @@ def relation_graph(
     return Picture(figure, _alt(edges, columns, len(wanted) - len(edges), names or {}, wanted, picked))
 
 
+def nearest_edge(picture: Picture, graph: RelationGraph, across: float, down: float, *, within: float = 0.03) -> int:
+    """Which edge of a drawn graph lies nearest to a place on the picture.
+
+    Args:
+        picture: what :func:`relation_graph` gave.
+        graph: the graph that was drawn.
+        across: from the left, as a share of the width.
+        down: from the top, as a share of the height.
+        within: how far the line may lie, as a share of the width.
+
+    Returns:
+        The edge's position in the graph; -1 where no line is near.
+    """
+    figure = picture.figure
+    figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    place = np.array([across * width, (1 - down) * height])
+    lines = [patch for patch in figure.axes[0].patches if isinstance(patch, PathPatch) and patch.get_gid()]
+    steps = np.linspace(0, 1, 48)[:, None]
+    best, name = within * width, None
+    for line in lines:
+        first, second, third, fourth = line.get_transform().transform(line.get_path().vertices)
+        rest = 1 - steps
+        curve = rest**3 * first + 3 * rest**2 * steps * second + 3 * rest * steps**2 * third + steps**3 * fourth
+        away = float(np.linalg.norm(curve - place, axis=1).min())
+        if away < best:
+            best, name = away, line.get_gid()
+    return next((position for position, edge in enumerate(graph) if _tag(edge) == name), -1)
+
+
+def _tag(edge: Edge) -> str:
+    return repr(_identity(edge))
+
+
 def _identity(edge: Edge) -> tuple[Any, ...]:
     return edge.source, edge.target, edge.kind, edge.relation, edge.partner
 
@@ -203,11 +237,13 @@ def _draw_edge(
     target = places[edge.nodes[1]]
     if edge.partner is None:
         lift = LIFTS[edge.kind]
-        _draw_line(axes, places[edge.nodes[0]], target, stroke, width, opacity, order=1 + width, lift=lift)
+        _draw_line(
+            axes, places[edge.nodes[0]], target, stroke, width, opacity, order=1 + width, name=_tag(edge), lift=lift
+        )
         return
     meeting = (target[0] - 0.3, target[1])
     for end in (edge.source, edge.partner):
-        _draw_line(axes, places[end], meeting, stroke, width, opacity, order=1 + width)
+        _draw_line(axes, places[end], meeting, stroke, width, opacity, order=1 + width, name=_tag(edge))
     axes.plot([meeting[0], target[0]], [meeting[1]] * 2, color=stroke.colour, lw=width, alpha=opacity, zorder=1 + width)
     axes.text(
         *meeting, OPERATORS.get(edge.relation, edge.relation), color=stroke.colour, fontsize=TEXT_SIZE, ha="center",
@@ -228,6 +264,7 @@ def _draw_line(
     opacity: float,
     *,
     order: float,
+    name: str,
     lift: float = 0.0,
 ) -> None:
     if start[0] == end[0]:  # within a layer: a bow whose depth grows with the distance
@@ -237,9 +274,10 @@ def _draw_line(
         middle = (start[0] + end[0]) / 2
         handles = [(middle, start[1] + lift), (middle, end[1] + lift)]
     curve = Path([start, *handles, end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
-    axes.add_patch(
-        PathPatch(curve, fill=False, ec=stroke.colour, lw=width, ls=stroke.dash, alpha=min(1.0, opacity), zorder=order)
+    line = PathPatch(
+        curve, fill=False, ec=stroke.colour, lw=width, ls=stroke.dash, alpha=min(1.0, opacity), zorder=order, gid=name
     )
+    axes.add_patch(line)
 
 
 def _draw_units(

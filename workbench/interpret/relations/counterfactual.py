@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from workbench.models import ImageModel
 
 INTERVENTION, TARGET, FACTOR = "intervention", "target", "factor"
+NEGLIGIBLE = 1e-3  # of the largest change of a mean in the layer: less is no change to divide by
 PEAK = 0.99  # as causal_edges has it: the quantile of a unit's maxima that counts as its height
 Baseline = Literal["mean", "zero"]
 
@@ -44,8 +45,9 @@ class Wiring:
         source: name of the layer that the edges start from.
         target: name of the layer that they lead to.
         units: (target unit) int64, those that an edge leads to.
+        wired: (source unit, target unit) bool, whether there is an edge; the second axis is that of ``units``.
         slope: (source unit, target unit) float64: by how much the target's maximum rises when the mean of the
-            source's map rises by one; 0 where there is no edge. Its second axis has as many entries as ``units``.
+            source's map rises by one; 0 where there is no edge, and where the mean does not change.
         baseline: (source unit, position) float32, what took the place of a source when the edges were found.
         cell: (position) int64, the cell of the picture that each position of a source's map lies in; empty where the
             slopes hold wherever the source is.
@@ -55,15 +57,11 @@ class Wiring:
     source: str
     target: str
     units: NDArray[np.int64]
+    wired: NDArray[np.bool_]
     slope: NDArray[np.float64]
     baseline: NDArray[np.float32]
     cell: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     placed: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0, 0)))
-
-    @property
-    def wired(self) -> NDArray[np.bool_]:
-        """(source unit, target unit) whether there is an edge."""
-        return np.asarray(self.slope != 0)
 
     def foretell(self, change: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """How targets move when the maps of the sources do.
@@ -158,12 +156,14 @@ def wiring(
         )
     absent = maps.mean(axis=0) if baseline == "mean" else np.zeros(maps.shape[1:], np.float32)
     lost = _lost(maps, absent, active)
-    slope = np.zeros((maps.shape[1], len(units)))
+    wired = np.zeros((maps.shape[1], len(units)), dtype=bool)
+    slope = np.zeros(wired.shape)
     for edge in edges:
-        if lost[edge.source_unit] > 0:
-            at = edge.source_unit, int(np.searchsorted(units, edge.target_unit))
+        at = edge.source_unit, int(np.searchsorted(units, edge.target_unit))
+        wired[at] = True
+        if abs(lost[edge.source_unit]) > NEGLIGIBLE * np.abs(lost).max():
             slope[at] = edge.effect * spread[edge.target_unit] / lost[edge.source_unit]
-    return Wiring(first, second, units, slope, absent.astype(np.float32))
+    return Wiring(first, second, units, wired, slope, absent.astype(np.float32))
 
 
 def _causal(graph: RelationGraph, q: float | None) -> list[Edge]:
@@ -404,15 +404,17 @@ def hold_unit(
 
 def _single(wires: Wiring, unit: int, target: int) -> Wiring:
     column = wires.column(target)
-    if not 0 <= unit < len(wires.slope) or wires.slope[unit, column] == 0:
+    if not 0 <= unit < len(wires.wired) or not wires.wired[unit, column]:
         raise UnknownNameError(
             f"No edge leads from unit {unit} of {wires.source} to unit {target} of {wires.target}; to that unit lead "
-            f"{', '.join(map(str, np.flatnonzero(wires.slope[:, column])))}."
+            f"{', '.join(map(str, np.flatnonzero(wires.wired[:, column])))}."
         )
-    slope = np.zeros((len(wires.slope), 1))
-    slope[unit] = wires.slope[unit, column]
-    placed = wires.placed[:, :, [column]] * (slope != 0)[:, None] if len(wires.cell) else wires.placed
-    return replace(wires, units=wires.units[[column]], slope=slope, placed=placed)
+    wired = np.zeros((len(wires.wired), 1), dtype=bool)
+    wired[unit] = True
+    placed = wires.placed[:, :, [column]] * wired[:, None] if len(wires.cell) else wires.placed
+    return replace(
+        wires, units=wires.units[[column]], wired=wired, slope=wires.slope[:, [column]] * wired, placed=placed
+    )
 
 
 def _maxima(values: torch.Tensor, wires: Wiring) -> NDArray[np.float64]:

@@ -125,7 +125,7 @@ def _clause(edge: Edge, names: Names) -> str:
 
 def _called(edge: Edge, end: tuple[str, int], own: str, names: Names) -> str:
     kind = "concept" if edge.kind == "concept" else "unit"
-    name = re.sub(r"[,.;]+", " ", names.get(end, own) if kind == "unit" else own).strip()
+    name = re.sub(r"[\s,.;]+", " ", names.get(end, own) if kind == "unit" else own).strip()
     return f"{kind} {end[1]} of {end[0]}" + (f", {name}," if name else "")
 
 
