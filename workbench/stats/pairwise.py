@@ -144,7 +144,6 @@ def compare_rankings(
     ranking: str,
     between: str,
     over: str,
-    values: Any = None,
     level: float = 0.95,
     resamples: int = 999,
     seed: int = 0,
@@ -159,7 +158,6 @@ def compare_rankings(
         ranking: the dimension of the measures; needs a coordinate.
         between: the dimension of what is ranked.
         over: the dimension of the items.
-        values: (ranking, between) what is ranked by, where it is not the mean over items; resamples rank by the mean.
         level: coverage of the intervals, by percentiles.
         resamples: at least 100; those in which a method has no score by a measure do not count.
         seed: of the resamples.
@@ -189,7 +187,7 @@ def compare_rankings(
         raise InputError(f"every method needs a finite score by every measure to be ranked{where}.")
     filled = np.where(known, table, 0.0)
     items = table.shape[2]
-    ranked = filled.sum(axis=2) / known.sum(axis=2) if values is None else np.asarray(values, dtype=np.float64)
+    ranked = filled.sum(axis=2) / known.sum(axis=2)
     draws = np.random.default_rng(seed).multinomial(items, np.full(items, 1 / items), size=resamples).astype(np.float64)
     counts = np.einsum("bi,mai->bma", draws, known.astype(np.float64))
     usable = (counts > 0).all(axis=(1, 2))

@@ -9,7 +9,7 @@ import xarray as xr
 
 from workbench.arrays import IMAGE
 from workbench.errors import InputError, unknown_name
-from workbench.stats import compare_pairs, compare_rankings
+from workbench.stats import compare_pairs, compare_rankings, kendall_tau
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,9 @@ def ranking_agreement(
 
     Returns:
         As :func:`~workbench.stats.compare_rankings`, best methods first by every metric whatever its direction, with
-        the coordinate ``method``, those that were ranked.
+        the coordinate ``method``, those that were ranked. Of weighted averages, ``tau`` ranks by the mean of the
+        images' own averages, since that is what can be resampled; ``tau_of_values`` (first, second) ranks by the
+        table's values, without an interval.
 
     Raises:
         InputError: no such table, or fewer than two metrics or methods that have scores in common.
@@ -101,11 +103,11 @@ def ranking_agreement(
         )
     sign = chosen["better"].copy(data=np.where(chosen["better"].values == "higher", 1.0, -1.0))
     scores = _over_seeds(chosen["score"]) * sign
-    values = (chosen["value"] * sign).transpose(METRIC, METHOD).values
     found = compare_rankings(
-        scores.transpose(METRIC, METHOD, IMAGE), ranking=METRIC, between=METHOD, over=IMAGE, values=values,
-        resamples=resamples,
-    )  # fmt: skip
+        scores.transpose(METRIC, METHOD, IMAGE), ranking=METRIC, between=METHOD, over=IMAGE, resamples=resamples
+    )
+    values = (chosen["value"] * sign).transpose(METRIC, METHOD).values
+    found["tau_of_values"] = (("first", "second"), kendall_tau(values[:, None], values[None]))
     return found.assign_coords({METHOD: chosen[METHOD].values}).assign_attrs(protocol=table.attrs.get("protocol", ""))
 
 

@@ -1,0 +1,1 @@
+"""What the benchmark of the evaluation protocol compares, and how it is told."""
