@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -377,6 +380,18 @@ def test_what_is_followed_linearly_is_the_gradient_times_the_change(model, input
             occluded[:, :, y : y + height, x : x + width] = 0
             expected.append(float(((hidden - network[1](network[0](occluded))) * gradient).sum()))
     np.testing.assert_allclose(falls, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_what_is_kept_of_an_image_goes_with_its_evaluator(model, inputs):
+    case = Recorded(model, inputs)
+    case.inside.approximate(case.windows, 0.2)
+    alive = weakref.ref(case.inside)
+    gc.disable()
+    try:
+        del case
+        assert alive() is None, "maps of an image must not wait for the garbage collector"
+    finally:
+        gc.enable()
 
 
 def test_boxes_are_divided_into_batches_of_about_one_size():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -42,6 +42,8 @@ class Incremental:
     def __init__(self, question: Question, image: int, hide: Hiding, engine: IncrementalEngine) -> None:
         self._question, self._image, self._engine = question, image, engine
         self._fill = hide.fill(image)
+        # no method of its own: what follows windows linearly keeps it, and would keep the image's maps alive in a ring
+        self._score = partial(_scores, question, image)
 
     @property
     def approximates(self) -> bool:
@@ -108,11 +110,12 @@ class Incremental:
     def _linearised(self) -> LinearisedRunner:
         return LinearisedRunner(self._engine.runner, self._price, self._score)
 
-    def _score(self, answers: torch.Tensor) -> torch.Tensor:
-        name = self._question.identifiers[self._image]
-        check_finite_logits(answers, [f"{name}, partly hidden"] * len(answers), self._question.model.name)
-        targets = self._question.targets[self._image].expand(len(answers))
-        return score_of(answers, targets, self._question.score)
+
+def _scores(question: Question, image: int, answers: torch.Tensor) -> torch.Tensor:
+    """Scores of one image, whatever is hidden in it, from the network's answers."""
+    identifier = f"{question.identifiers[image]}, partly hidden"
+    check_finite_logits(answers, [identifier] * len(answers), question.model.name)
+    return score_of(answers, question.targets[image].expand(len(answers)), question.score)
 
 
 def evaluator_for(
