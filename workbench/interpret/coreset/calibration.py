@@ -178,4 +178,5 @@ MEASURED: dict[str, Calibration] = {
     "relevant_units": Calibration(-1.320, 0.806, 24),
     "dissect": Calibration(0.192, 0.762, 24),
     "rules": Calibration(0.131, 0.454, 24),
+    "concepts": Calibration(0.013, 0.191, 24),
 }
