@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -61,20 +62,45 @@ def table(small) -> xr.Dataset:
 # ---- the description
 
 
-def test_the_hash_is_the_same_in_another_process(small):
-    code = (
-        "from workbench import evaluate\nfrom workbench.data.scenes import SceneSource\n"
-        f"print(evaluate.Protocol(methods={METHODS!r}, models=['scenes_part'], data=[SceneSource('part', 6, seed=5)], "
-        f"metrics={METRICS!r}, binarisers=['otsu', 'fraction(fraction=0.3)']).hash)"
-    )
-    found = subprocess.run(
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """What another process left that said its protocol's hash and was killed as soon as it had written a cell."""
+    folder = tmp_path_factory.mktemp("killed")
+    code = f"""
+import os, signal
+from workbench import evaluate
+from workbench.data.scenes import SceneSource
+
+protocol = evaluate.Protocol(
+    methods={METHODS!r}, models=["scenes_part"], data=[SceneSource("part", 6, seed=5)], metrics={METRICS!r},
+    binarisers=["otsu", "fraction(fraction=0.3)"],
+)
+print(protocol.hash, flush=True)
+protocol.run(path={str(folder)!r}, progress=lambda _: os.kill(os.getpid(), signal.SIGKILL))
+"""
+    done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONHASHSEED": "7"},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    assert found.stdout.split()[-1] == small.hash
+    return folder, done
+
+
+def test_the_hash_is_the_same_in_another_process(small, killed):
+    assert killed[1].stdout.split()[-1] == small.hash, killed[1].stderr
+
+
+def test_work_that_was_killed_goes_on(small, table, killed, monkeypatch):
+    folder, done = killed
+    assert done.returncode == -signal.SIGKILL
+    assert len(cells_of(folder)) == 1
+    computed = []
+    original = running.score_cell
+    monkeypatch.setattr(running, "score_cell", lambda *args, **kw: computed.append(args[2]) or original(*args, **kw))
+    xr.testing.assert_identical(small.run(path=folder), table)
+    assert [cell.method for cell in computed] == ["saliency", "random_maps"]
 
 
 def test_a_protocol_is_frozen_hashable_and_read_back(small):
