@@ -353,7 +353,8 @@ digit_units.result["greatest"]
 #
 # **Where next.** [01_occlusion_acceleration](01_occlusion_acceleration.ipynb) asks what an explanation costs, and how
 # far an estimate of it can be trusted; [02_coreset_interpretation](02_coreset_interpretation.ipynb) asks the same of an
-# interpretation: how few pictures are enough?
+# interpretation: how few pictures are enough? [04_evaluation_protocol](04_evaluation_protocol.ipynb) asks which method
+# is right, by how much, and against what chance.
 #
 # ## Limits: what this does not show
 #
