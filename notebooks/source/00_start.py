@@ -353,8 +353,9 @@ digit_units.result["greatest"]
 #
 # **Where next.** [01_occlusion_acceleration](01_occlusion_acceleration.ipynb) asks what an explanation costs, and how
 # far an estimate of it can be trusted; [02_coreset_interpretation](02_coreset_interpretation.ipynb) asks the same of an
-# interpretation: how few pictures are enough? [04_evaluation_protocol](04_evaluation_protocol.ipynb) asks which method
-# is right, by how much, and against what chance.
+# interpretation: how few pictures are enough? [03_relational_discovery](03_relational_discovery.ipynb) asks which units
+# bring about which, and intervenes; [04_evaluation_protocol](04_evaluation_protocol.ipynb) asks which method is right,
+# by how much, and against what chance.
 #
 # ## Limits: what this does not show
 #

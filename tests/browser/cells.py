@@ -78,6 +78,23 @@ compared = Protocol(
 protocols = ProtocolPanel(compared.run(errors="keep"), protocol=compared)
 protocols
 """
+RELATIONS = """
+from workbench import models
+from workbench.data.scenes import SceneSource
+from workbench.interpret import observe, relations
+from workbench.panels import RelationPanel
+
+model = models.load("scenes_relation")
+images = SceneSource("relation", 120, seed=3)
+store = observe(model, images, layers=["layer4", "classifier"])
+causes = relations.causal_edges(
+    model, images, source="layer4", target="classifier", sources=range(24), interactions=0, least_share=0.1
+)
+places = relations.spatial_edges(store, model, pairs=[("layer4", "layer4")], units={"layer4": range(12)})
+graph = relations.RelationGraph.concatenate([causes, places])
+related = RelationPanel(graph, model, images, store=store)
+related
+"""
 
 
 def write_notebook(path: Path, *cells: str) -> None:

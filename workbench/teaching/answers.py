@@ -98,3 +98,33 @@ def farthest_first(points: Any, count: int) -> NDArray[np.int64]:
         rest = [index for index in range(len(places)) if index not in chosen]
         chosen.append(max(rest, key=lambda index: min(distance(places[index], places[each]) for each in chosen)))
     return np.array(chosen, dtype=np.int64)
+
+
+def kept_place(first: Any, second: Any) -> float:
+    """How much less the displacement of two things varies than if they had nothing to do with each other.
+
+    Args:
+        first: (image, axis) finite real numbers, where one is in each image.
+        second: (image, axis) the same of the other.
+
+    Returns:
+        1 minus the variance of the displacement over the sum of both variances, each summed over the axes: 1 where one
+        place follows from the other, 0 where they have nothing to do with each other, -1 at least.
+
+    Raises:
+        ShapeError: not two dimensions, or other sizes.
+        NotFiniteError: NaN or infinity.
+        InputError: neither of them moves.
+    """
+    places = [check_array(each, name="places", dims=("image", "axis")).astype(np.float64) for each in (first, second)]
+    if places[0].shape != places[1].shape:
+        raise ShapeError(f"The places have the shapes {places[0].shape} and {places[1].shape}; expected the same.")
+
+    def spread(points: NDArray[np.float64]) -> float:
+        middle = points.sum(axis=0) / len(points)
+        return sum(float(((point - middle) ** 2).sum()) for point in points) / len(points)
+
+    by_chance = spread(places[0]) + spread(places[1])
+    if by_chance == 0:
+        raise InputError("Neither of them moves from image to image; there is nothing to be explained.")
+    return 1 - spread(places[1] - places[0]) / by_chance

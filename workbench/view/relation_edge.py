@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import InputError
-from workbench.view.axes import INK, QUIET, TEXT_SIZE, draw_map, headline, new_figure
+from workbench.view.axes import INK, QUIET, TEXT_SIZE, check_picture, draw_map, headline, new_figure
+from workbench.view.heatmap import as_pictures
 from workbench.view.picture import Picture
 from workbench.view.scale import choose_scale
 from workbench.view.words import count, number
@@ -68,7 +69,7 @@ def counterfactual(result: xr.Dataset) -> Picture:
     figure = new_figure(9.2, 5.1, compress=False)
     axes = figure.subplots(2, 3, gridspec_kw={"width_ratios": [1, 1.1, 1.3]})
     for plot, name, words in zip(axes[:, 0], ("before", "after"), ("scene", "scene changed"), strict=True):
-        plot.imshow(result[f"{name}_picture"].values)
+        plot.imshow(check_picture(result[f"{name}_picture"].values))
         plot.set_axis_off()
         headline(plot, words)
     _draw_moves(axes[0, 1], result)
@@ -86,7 +87,7 @@ def _check(result: xr.Dataset, names: tuple[str, ...], origin: str) -> None:
 
 
 def _draw_row(axes: Any, result: xr.Dataset, role: str, opacity: float) -> None:
-    pictures = result["pictures"].values
+    pictures = as_pictures(result["pictures"].values, result.sizes["top"])
     maps = result[f"{role}_maps"].values if role else None
     scale = None if maps is None else choose_scale(maps.ravel(), kind="auto")
     for at, plot in enumerate(axes):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from workbench.errors import InputError, ShapeError
 from workbench.interpret.coreset import k_center_greedy
-from workbench.teaching.answers import changed_outputs, evidence_inside, farthest_first
+from workbench.teaching.answers import changed_outputs, evidence_inside, farthest_first, kept_place
 
 MASK = np.array([[True, False], [False, False]])
 
@@ -68,3 +68,20 @@ def test_farthest_first_on_a_line() -> None:
     for wrong in (0, 6):
         with pytest.raises(InputError, match=f"count is {wrong}; expected from 1 to the 5 points"):
             farthest_first(points, wrong)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_kept_place_is_one_where_a_place_follows_and_none_by_chance(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    first, second = generator.normal(size=(2, 30, 2))
+    assert kept_place(first, first + np.array([3, -2])) == pytest.approx(1)
+    assert kept_place(first, -first) == pytest.approx(-1)
+    dealt = [kept_place(first, second[generator.permutation(30)]) for _ in range(200)]
+    assert np.mean(dealt) == pytest.approx(0, abs=0.06)
+
+
+def test_kept_place_needs_places_that_move() -> None:
+    with pytest.raises(ShapeError, match="same"):
+        kept_place(np.ones((3, 2)), np.ones((4, 2)))
+    with pytest.raises(InputError, match="moves"):
+        kept_place(np.ones((3, 2)), np.ones((3, 2)))
