@@ -68,7 +68,8 @@ class RelationPanel(Panel[RelationState, RelationRequest]):
         store: activations of the layers of the graph over these images; observed when needed where omitted.
         scenes: the scenes that the test changes; those of ``images`` where these are rendered scenes. Without scenes,
             units can be held, but nothing moves.
-        names: layer and index of units to what they are called.
+        names: layer and index of units to what they are called; units of the last layer are called after categories
+            where they are not named.
         quantile: with which spatial edges were found.
 
     Raises:
@@ -99,7 +100,7 @@ class RelationPanel(Panel[RelationState, RelationRequest]):
         if not len(graph):
             raise InputError("The graph has no edges. Discover relations first: relations.discover(...).")
         self.graph = RelationGraph(graph.dataset.assign_coords(edge=np.arange(len(graph))))
-        self.model, self.images, self.names = model, as_source(images), dict(names or {})
+        self.model, self.images, self.names = model, as_source(images), _outputs(graph, model) | dict(names or {})
         self._given, self._quantile = store, quantile
         self._sequence = scenes
         self.scenes = _scenes_of(self.images, scenes)
@@ -300,3 +301,13 @@ def _scenes_of(images: Any, given: Sequence[Scene] | None) -> Callable[[int], Sc
     if given is not None:
         return given.__getitem__
     return (lambda index: images.sample(index).scene) if isinstance(images, SceneSource) else None
+
+
+def _outputs(graph: RelationGraph, model: ImageModel) -> dict[tuple[str, int], str]:
+    """Names of the units of the layer that gives the logits, where the graph has it."""
+    calls = [layer for layer in model.layer_records if layer.order >= 0]
+    leaves = [layer for layer in calls if not any(other.name.startswith(f"{layer.name}.") for other in calls)]
+    last = max(leaves, key=lambda layer: layer.order, default=None)
+    if last is None or last.shape != (len(model.categories),):
+        return {}
+    return {(last.name, unit): name for unit, name in enumerate(model.categories) if (last.name, unit) in graph.nodes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,8 +118,8 @@ def test_moving_an_object_and_holding_the_unit_move_both_predictions(
     panel: RelationPanel, graph: RelationGraph
 ) -> None:
     def move(edge: int) -> float:
-        panel.state.edge = edge
-        return float(panel.result["measured"].sel(change="scene"))
+        asked = replace(panel.request(), edge=edge)
+        return float(panel.compute(asked, stop=lambda: False, report=lambda *_: None)["measured"].sel(change="scene"))
 
     panel.state.across = 0.3
     # the maximum of some units stays where it is
@@ -201,6 +202,13 @@ def test_pictures_without_scenes_can_be_held(graph: RelationGraph, model: ImageM
     assert panel.controls.across.layout.display == "none"
     assert "images[0].image" in panel.code()
     assert panel.wait(30)
+
+
+def test_the_outputs_are_called_after_categories(model: ImageModel, images: SceneSource) -> None:
+    edge = Edge("1", 0, "6", 2, "causal", "excites", 0.4, q_value=0.01)
+    assert RelationPanel(RelationGraph.from_edges([edge]), model, images).names == {("6", 2): images.categories[2]}
+    own = {("6", 2): "above"}
+    assert RelationPanel(RelationGraph.from_edges([edge]), model, images, names=own).names == own
 
 
 def test_what_cannot_be_is_refused_in_words(panel: RelationPanel, model: ImageModel, images: SceneSource) -> None:
