@@ -66,7 +66,8 @@ def protocol_cell(cell: xr.Dataset, *, opacity: float = 0.65, columns: int = 3, 
     columns = min(columns, total)
     lines = math.ceil(total / columns)
     height = size * min(1.0, maps.shape[1] / maps.shape[2])
-    figure = new_figure(columns * (size + 0.1) + 0.9, lines * (height + 0.5) + 0.5)
+    titled = 0.65 if "unit" in cell.coords and str(cell["unit"].values[0]) else 0.5
+    figure = new_figure(columns * (size + 0.1) + 0.9, lines * (height + titled) + 0.5)
     grid = figure.subplots(lines, columns, squeeze=False)
     said = []
     for index, axes in enumerate(grid.flat[:total]):
@@ -105,10 +106,11 @@ def _in_words(one: xr.Dataset) -> tuple[str, str]:
     """The title of an image, and a sentence about it."""
     identifier = str(one["image"].item())
     unit, part = (str(one[name].item()) if name in one.coords else "" for name in ("unit", "part"))
-    of = f", {unit} on {part}" if unit and part else f", {unit}" if unit else ""
+    of = f"{unit} on {part}" if unit and part else unit
     iou, score = float(one["iou"]), float(one["score"])
     overlap = f"IoU {number(iou)}" if np.isfinite(iou) else "not annotated"
     scored = f", score {number(score)}" if np.isfinite(score) else ""
     chosen = share(float(one["chosen"].mean()))
     name = identifier if len(identifier) <= TITLE_LETTERS else "…" + identifier[-TITLE_LETTERS + 1 :]
-    return f"{name}{of}\n{overlap}{scored}", f"{identifier}{of}: {overlap}{scored}; {chosen} of it is chosen."
+    title = "\n".join(filter(None, (name, of, f"{overlap}{scored}")))
+    return title, f"{identifier}{', ' if of else ''}{of}: {overlap}{scored}; {chosen} of it is chosen."

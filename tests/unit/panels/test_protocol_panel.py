@@ -141,7 +141,7 @@ def test_units_are_shown_on_the_parts_that_they_are_linked_to(panel: ProtocolPan
     panel.state.metric = FOUND
     result = panel.result
     np.testing.assert_allclose(float(result["value"]), float(result["table_value"]), rtol=1e-12)
-    assert all(str(name).startswith("unit ") for name in result["unit"].values)
+    assert all(str(name).startswith("map ") for name in result["unit"].values)
     both = (result["chosen"] & result["mask"]).sum(("y", "x"))
     np.testing.assert_allclose(result["iou"], both / (result["chosen"] | result["mask"]).sum(("y", "x")))
     assert f"{result['unit'].values[0]} on {result['part'].values[0]}" in panel.picture.alt
