@@ -30,8 +30,8 @@ def report(results: Results, *, cub70: bool) -> Iterator[str]:
     yield ""
     yield (
         "Every number is of a `workbench.evaluate.Protocol`, named by the start of its hash; in brackets its 95 % "
-        "bootstrap interval over images, then n, the images. Whoever runs the command gets the same hashes and "
-        "numbers; no figure here is a time, so the load of the machine changes none of them "
+        "bootstrap interval over images, then n, the images. The command gives the same hashes, and with the same "
+        "versions the same numbers; no figure here is a time, so the load of the machine changes none of them "
         f"({platform.machine()}, Python {platform.python_version()}, one thread, {time.strftime('%Y-%m-%d')}, load "
         f"average {os.getloadavg()[0]:.1f} at the end). Images are few, so that all of it takes a quarter of an hour "
         "of one core: read intervals, not places. Networks are small and scenes rendered; what holds here need not "
@@ -60,8 +60,8 @@ def question_one(units: Sequence[tuple[Named, xr.Dataset]]) -> Iterator[str]:
         "category alone, of which a half of 25 has few: their labels are learned from less than those of dissection or "
         "of random units, and this counts against them. `random_units` is "
         "half of the layer's units, drawn once; beside every score stand the controls of the same binariser: as many "
-        "random units in the places of the method's (5 draws), the same labels with other images' masks, and chance. "
-        "`area_matched` reads the masks: a bound, no result."
+        "random units in the places of the method's (n counts draws), the same labels with other images' masks, and "
+        "chance. `area_matched` reads the masks: a bound, no result."
     )
     for named, table in units:
         yield ""
@@ -217,7 +217,7 @@ def question_two(named: Named, table: xr.Dataset) -> Iterator[str]:
         int(control["control_n"].sel(control="area")),
     )
     yield ""
-    yield f"Ranking the parts by their size alone agrees with the truth by {size}; whatever stands lower knows less."
+    yield f"Ranking the parts by their size alone agrees with the truth by {size}; that is what a method has to beat."
     yield ""
     yield from _differences(table, truth[0])
     yield ""
@@ -284,6 +284,12 @@ def _agreement_with_truth(table: xr.Dataset, truth: str) -> Iterator[str]:
         f"Their interval lies above zero for {_listed(agreeing)}; below zero, ranking methods the other way round, for "
         f"{_listed(opposed)}; the rest is not shown to say anything of what the network uses."
     )
+    if "sparseness" in taus:
+        alone = float(row["tau"].sel(second="sparseness"))
+        yield (
+            f"`sparseness` knows neither the network nor the truth, and reaches {alone:.2f} by what kind of map each "
+            "method draws: an agreement of that size is no evidence of faithfulness."
+        )
 
 
 def question_three(found: dict[str, tuple[Named, xr.Dataset]], *, cub70: bool) -> Iterator[str]:
@@ -328,8 +334,8 @@ def question_three(found: dict[str, tuple[Named, xr.Dataset]], *, cub70: bool) -
         yield ""
         yield (
             "A quarter of the units of MobileNetV2's last convolution, drawn at random, linked to parts on one scene "
-            "and scored on two: that the protocol runs on real parts is shown, nothing else; two images have no "
-            "interval worth reading."
+            "and scored on two: that the protocol runs on real parts is shown, nothing else. Two images have no "
+            "interval worth reading, and parts of cars and houses cover a few pixels of maps of 7 x 7 cells."
         )
         yield ""
         yield "| metric | value | random units | shuffled images | chance |"
