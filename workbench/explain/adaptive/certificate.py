@@ -32,8 +32,8 @@ CHI_SQUARE_MEDIAN = 0.4549  # of one degree of freedom
 JOINT = 1024  # windows that are drawn jointly; beyond, the rest is drawn one by one
 # Calibration, made by `python benchmarks/occlusion.py calibrate`: on the scale of Fisher's z, the median error of the
 # predicted correlation, and how far the 5 % and 95 % quantiles of the error lie from it, in spreads of the prediction.
-SHIFT = 0.217
-REACH = (3.65, 4.40)
+SHIFT = 0.041
+REACH = (3.12, 5.68)
 LEAST_SPREAD = 0.1
 
 
