@@ -34,20 +34,25 @@ METHODS: dict[str, Callable[..., Any]] = {
 
 
 class Largest(TorchDispatchMode):
-    """Remembers the largest tensor that any operation gives."""
+    """Remembers the largest tensor that any operation gives, other than the weights themselves.
 
-    def __init__(self) -> None:
+    Args:
+        weights: first addresses of the network's own weights, which are there before anything is explained.
+    """
+
+    def __init__(self, weights: set[int]) -> None:
         super().__init__()
-        self.numbers, self.shape = 0, ()
+        self.size, self.shape = 0, ()
+        self._weights = weights
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = func(*args, **(kwargs or {}))
         for item in tree_leaves(answer):
             # an expanded view has more numbers than memory behind it
             if isinstance(item, torch.Tensor):
-                numbers = item.untyped_storage().nbytes() // item.element_size()
-                if numbers > self.numbers:
-                    self.numbers, self.shape = numbers, tuple(item.shape)
+                memory = item.untyped_storage()
+                if memory.nbytes() > self.size and memory.data_ptr() not in self._weights:
+                    self.size, self.shape = memory.nbytes(), tuple(item.shape)
         return answer
 
 
@@ -65,14 +70,15 @@ def main(network: str, method: str) -> None:
     before = peak()
     METHODS[method](model, image)
     after = peak()
-    with Largest() as largest:
+    addresses = {tensor.untyped_storage().data_ptr() for tensor in model.module.state_dict().values()}
+    with Largest(addresses) as largest:
         METHODS[method](model, image)
     engine = IncrementalEngine(network_of(model), image)
     kept = sum(4 * int(torch.Size(step.shape).numel()) for step in engine.program.steps)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.module.state_dict().values())
     print(
         json.dumps(
-            {"before": before, "peak": after - before, "largest": largest.numbers, "shape": list(largest.shape),
+            {"before": before, "peak": after - before, "largest": largest.size, "shape": list(largest.shape),
              "maps": kept, "weights": weights}
         )
     )  # fmt: skip
@@ -105,16 +111,16 @@ def tables(results: Results) -> Iterator[str]:
     yield ""
     yield (
         "| network | method | peak beyond the loaded network, MiB | weights laid out anew, MiB | the image's maps, MiB "
-        "| allowed, MiB | largest tensor, numbers | verdict |"
+        "| allowed, MiB | largest tensor beside the weights, MiB | verdict |"
     )
     yield "|---|---|---|---|---|---|---|---|"
     for row in results.rows:
         used, weights, maps = (row[name] / 2**20 for name in ("peak", "weights", "maps"))
         allowed = limit + weights + maps
-        held = used <= allowed and row["largest"] < together
+        held = used <= allowed and row["largest"] < 4 * together
         yield (
             f"| {row['network']} | {row['method']} | {used:.0f} | {weights:.0f} | {maps:.0f} | {allowed:.0f} | "
-            f"{row['largest']:,} {tuple(row['shape'])} | {'held' if held else 'MISSED'} |"
+            f"{row['largest'] / 2**20:.0f} {tuple(row['shape'])} | {'held' if held else 'MISSED'} |"
         )
     yield ""
     yield "Peak resident memory of a process of its own. " + machine(results.rows)
