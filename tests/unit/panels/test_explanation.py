@@ -14,6 +14,7 @@ from PIL import Image
 
 from workbench import data, explain, models
 from workbench.errors import DamagedFileError, InputError, UnknownNameError
+from workbench.explain.occlusion import Passes
 from workbench.panels import ExplanationPanel
 from workbench.panels.gallery import LARGEST_UPLOAD, decode
 
@@ -142,8 +143,14 @@ def test_an_error_is_shown_raised_and_overcome(panel: ExplanationPanel) -> None:
     assert panel.actions.ready
 
 
-def test_stopping_keeps_what_is_known(panel: ExplanationPanel, model: ImageModel) -> None:
-    hook = model.module.register_forward_hook(lambda *_: time.sleep(0.05))
+def test_stopping_keeps_what_is_known(panel: ExplanationPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = Passes.scores
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.05)
+        return quick(*arguments)
+
+    monkeypatch.setattr(Passes, "scores", slowly)
     panel.state.parameters = {"patch": 2, "stride": 1}
     panel.start()
     deadline = time.monotonic() + 20
@@ -152,7 +159,7 @@ def test_stopping_keeps_what_is_known(panel: ExplanationPanel, model: ImageModel
     assert "left" in panel.progress.text
     panel.stop()
     result = panel.result
-    hook.remove()
+    monkeypatch.undo()
     assert result.attrs["complete"] == 0
     assert panel.progress.text.startswith("Stopped")
     assert 0.05 <= panel.progress.fraction < 1
