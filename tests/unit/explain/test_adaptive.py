@@ -16,18 +16,12 @@ from torch import nn
 from workbench import explain, models, stats
 from workbench.errors import InputError, Interrupted
 from workbench.explain.adaptive import multi_resolution_occlusion, multi_resolution_steps
+from workbench.explain.adaptive.choosing import coarse_lattice, highest, least_certain
 from workbench.explain.adaptive.evaluators import Answer, ForwardPasses
 from workbench.explain.adaptive.fusion import Spread, fuse, fusion_weights
 from workbench.explain.adaptive.inside import evaluator_for
 from workbench.explain.adaptive.linearised import divide
-from workbench.explain.adaptive.search import (
-    Limits,
-    coarse_lattice,
-    expected_loss,
-    highest,
-    least_certain,
-    search,
-)
+from workbench.explain.adaptive.search import Limits, expected_loss, search
 from workbench.explain.adaptive.surface import Scale, fit
 from workbench.explain.baselines import hiding
 from workbench.explain.lattice import lattice
