@@ -125,7 +125,8 @@ def multi_resolution_steps(
         model, images, target=target, score=score, patches=patches, strides=strides, baseline=baseline,
         limits=_limits(budget, time, fidelity, stop), window=window, engine=engine, seed=seed, batch_size=batch_size,
     )  # fmt: skip
-    yield from _steps(task)
+    for states in _steps(task):
+        yield draw(task, states)
 
 
 @explainers.register(
@@ -213,13 +214,13 @@ def multi_resolution_occlusion(
         model, images, target=target, score=score, patches=patches, strides=strides, baseline=baseline,
         limits=limits, window=window, engine=engine, seed=seed, batch_size=batch_size,
     )  # fmt: skip
-    newest = None
+    states: list[State] = []
     with Meter(100 * len(task.question), progress=progress, label="multi-resolution occlusion, per cent") as meter:
-        for newest in _steps(task):
-            meter.advance(_percent(newest, limits) - meter.done, lambda newest=newest: newest.heatmap)  # type: ignore[misc]
-    if newest is None or not bool(np.isfinite(newest.heatmap).all()):
+        for states in _steps(task):
+            meter.advance(_percent(states, limits) - meter.done, lambda states=states: draw(task, states).heatmap)  # type: ignore[misc]
+    if len(states) < len(task.question):
         raise Interrupted("Stopped on request before every image had a map. Let it run longer, or take the steps.")
-    return newest.heatmap
+    return draw(task, states).heatmap
 
 
 def _limits(budget: float | None, time: float | None, fidelity: float | None, stop: Stop | None) -> Limits:
@@ -302,30 +303,27 @@ def lattices_for(
     return tuple(sorted(made, key=lambda item: -item.patch[0] * item.patch[1]))
 
 
-def _steps(task: Task) -> Iterator[AnytimeMap]:
+def _steps(task: Task) -> Iterator[list[State]]:
+    """The newest state of each image that has begun, after each step."""
     done: list[State] = []
     for number in range(len(task.question)):
         state = None
         for state in search(task.evaluator(number), task.lattices, task.limits, seed=task.seed):
-            yield draw(task, [*done, state])
+            yield [*done, state]
         if state is None or state.ended == "stop":
             return
         done.append(state)
 
 
-def _percent(newest: AnytimeMap, limits: Limits) -> int:
+def _percent(states: list[State], limits: Limits) -> int:
     """How far all images are: those that ended, and the share of the budget that the current one has spent."""
-    ended = newest.heatmap["ended"].values
-    finished = int(np.isin(ended, ("", "running"), invert=True).sum())
-    if finished == len(ended):
-        return 100 * finished
-    spent = float(np.nan_to_num(newest.heatmap["forward_equivalents"].values[finished]))
-    known = float(np.nan_to_num(newest.heatmap["certificate"].values[finished]))
-    shares = [
-        spent / limits.budget if limits.budget else 0.0,
-        known / limits.fidelity * 0.99 if limits.fidelity else 0.0,
-    ]
-    return 100 * finished + int(100 * min(max(shares), 0.99))
+    newest = states[-1]
+    if newest.ended:
+        return 100 * len(states)
+    shares = [newest.spent / limits.budget if limits.budget else 0.0]
+    if limits.fidelity:
+        shares.append(float(np.nan_to_num(newest.certificate.value)) / limits.fidelity * 0.99)
+    return 100 * (len(states) - 1) + int(100 * min(max(shares), 0.99))
 
 
 def draw(task: Task, states: Sequence[State]) -> AnytimeMap:

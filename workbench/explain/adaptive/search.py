@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -189,7 +190,7 @@ class State:
     Attributes:
         layers: the resolutions that have begun, coarsest first.
         weights: how they are laid over each other.
-        certificate: predicted rank correlation with the dense map.
+        settled: the certificate where nothing has to be predicted: all was measured, or a resolution has not begun.
         spent: forward-equivalents so far.
         ended: why the search ended; None while it goes on.
         looseness: of each layer's approximation; None where there was none.
@@ -197,10 +198,15 @@ class State:
 
     layers: tuple[Layer, ...]
     weights: tuple[float, ...]
-    certificate: Certificate
+    settled: Certificate | None
     spent: float
     ended: Reason | None
     looseness: tuple[float | None, ...]
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Predicted rank correlation with the dense map; made when it is asked for, as not every step is looked at."""
+        return self.settled or certify(self.layers, self.weights)
 
 
 def search(evaluator: Evaluator, lattices: tuple[Lattice, ...], limits: Limits, *, seed: int) -> Iterator[State]:
@@ -404,10 +410,7 @@ def _reached(state: State, limits: Limits, *, complete: bool) -> bool:
 def _state(begun: list[Resolution], account: Account, reason: Reason | None, *, complete: bool) -> State:
     layers = tuple(resolution.layer for resolution in begun if resolution.layer is not None)
     weights = fusion_weights([Spread(layer.lattice).average(layer.surface.mean) for layer in layers])
+    settled = None if complete else UNKNOWN
     if complete and all(resolution.exact.all() for resolution in begun):
-        certificate = EXACT
-    else:
-        certificate = certify(layers, weights) if complete else UNKNOWN
-    return State(
-        layers, weights, certificate, account.spent, reason, tuple(resolution.looseness for resolution in begun)
-    )
+        settled = EXACT
+    return State(layers, weights, settled, account.spent, reason, tuple(resolution.looseness for resolution in begun))
