@@ -14,7 +14,7 @@ from workbench.arrays import IMAGE, X, Y, check_array
 from workbench.errors import DtypeError, InputError, ShapeError
 from workbench.evaluate.registry import metrics
 from workbench.evaluate.removal import Explained, check_count, report
-from workbench.explain import Meter, ask, explainers
+from workbench.explain import Meter, Question, ask, explainers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,6 +148,25 @@ def local_lipschitz(
     return _report(moved, change, "local_lipschitz", radius=radius, seed=seed, parameters=parameters)
 
 
+def ask_for(explainer: Explainer, model: ImageModel, images: Any, target: Any, batch_size: int) -> Question:
+    """What an explainer is going to be asked, without a prediction where it makes its own.
+
+    Args:
+        explainer: a name or a callable.
+        model: the model.
+        images: see :meth:`ImageModel.prepare`.
+        target: a category, one an image; None for the predicted one.
+        batch_size: inputs a forward pass, at most.
+
+    Returns:
+        The question; a registered explainer asks and checks the model itself, a callable may not.
+
+    Raises:
+        WorkbenchError: see :func:`workbench.explain.ask`.
+    """
+    return ask(model, images, target=target, batch_size=batch_size, predict=not isinstance(explainer, str))
+
+
 def explain_with(
     explainer: Explainer, model: ImageModel, inputs: torch.Tensor, targets: torch.Tensor, parameters: Mapping[str, Any]
 ) -> xr.DataArray:
@@ -221,30 +240,27 @@ def _moved(
     check_count("batch_size", batch_size)
     if not 0 < radius < np.inf:
         raise InputError(f"radius is {radius}; expected a positive number, in units of the normalised input.")
-    question = ask(model, images, target=target, batch_size=batch_size)
+    question = ask_for(explainer, model, images, target, batch_size)
     given = dict(parameters or {})
-    count = len(question)
+    count, every = len(question), len(question) * (samples + 1)
     values = np.empty((count, *question.size))
-    maps, inputs = np.empty((count, samples)), np.empty((count, samples))
-    with Meter(count * (samples + 1), progress=progress, stop=stop, label="robustness") as meter:
-        for start in range(0, count, batch_size):
-            some = slice(start, start + batch_size)
-            found = explain_with(explainer, model, question.inputs[some], question.targets[some], given)
-            values[some] = found.values
-            meter.advance(len(found))
-        flat_maps, flat_inputs = maps.reshape(-1), inputs.reshape(-1)
-        for start in range(0, flat_maps.size, batch_size):
-            pairs = np.arange(start, min(start + batch_size, flat_maps.size))
-            at = pairs // samples
-            rows = torch.from_numpy(at).to(question.inputs.device)
-            near = question.inputs.index_select(0, rows)
-            noisy = near + _noise(pairs % samples, radius, seed, near)
-            found = explain_with(explainer, model, noisy, question.targets[rows], given)
-            flat_maps[pairs] = np.linalg.norm((found.values - values[at]).reshape(len(pairs), -1), axis=1)
+    maps, inputs = np.zeros(every), np.zeros(every)
+    with Meter(every, progress=progress, stop=stop, label="robustness") as meter:
+        for start in range(0, every, batch_size):
+            # the images themselves come first, and their copies in the order of the images
+            pairs = np.arange(start, min(start + batch_size, every))
+            copied = pairs >= count
+            at = np.where(copied, (pairs - count) // samples, pairs)
+            near = question.inputs.index_select(0, torch.from_numpy(at).to(question.inputs.device))
+            noisy = near + _noise(np.where(copied, (pairs - count) % samples, -1), radius, seed, near)
+            found = explain_with(explainer, model, noisy, question.targets[torch.from_numpy(at)], given)
+            values[pairs[~copied]] = found.values[~copied]
+            maps[pairs] = np.linalg.norm((found.values - values[at]).reshape(len(pairs), -1), axis=1)
             # what was added, as rounded by the input's dtype
-            flat_inputs[pairs] = torch.linalg.vector_norm(noisy - near, dim=(1, 2, 3), dtype=_wide(near)).cpu().numpy()
+            inputs[pairs] = torch.linalg.vector_norm(noisy - near, dim=(1, 2, 3), dtype=_wide(near)).cpu().numpy()
             meter.advance(len(pairs))
-    return _Moved(Explained(question, values, {"explainer": name_of(explainer)}), maps, inputs)
+    subject = Explained(question, values, {"explainer": name_of(explainer)})
+    return _Moved(subject, maps[count:].reshape(count, samples), inputs[count:].reshape(count, samples))
 
 
 def _wide(inputs: torch.Tensor) -> torch.dtype:
@@ -253,10 +269,14 @@ def _wide(inputs: torch.Tensor) -> torch.dtype:
 
 
 def _noise(drawn: NDArray[np.int64], radius: float, seed: int, like: torch.Tensor) -> torch.Tensor:
-    """(input, channel, y, x): the noise of each number of sample, uniform in the box."""
+    """(input, channel, y, x): the noise of each number of sample, uniform in the box; none for the number -1."""
     different, place = np.unique(drawn, return_inverse=True)
     shape = tuple(like.shape[1:])
-    draws = [np.random.default_rng([seed, sample]).random(shape, dtype=np.float32) for sample in different]
+    still = np.full(shape, 0.5, dtype=np.float32)
+    draws = [
+        still if sample < 0 else np.random.default_rng([seed, sample]).random(shape, dtype=np.float32)
+        for sample in different
+    ]
     noise = torch.from_numpy(radius * (2 * np.stack(draws) - 1)).to(like)
     return noise.index_select(0, torch.from_numpy(place).to(like.device))
 

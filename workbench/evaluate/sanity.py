@@ -12,7 +12,7 @@ from workbench.evaluate.memorising import train_on_random_labels
 from workbench.evaluate.randomisation import WeightedLayer, randomised, weighted_layers
 from workbench.evaluate.registry import metrics
 from workbench.evaluate.removal import Explained, check_count, report
-from workbench.evaluate.robustness import Explainer, explain_with, name_of
+from workbench.evaluate.robustness import Explainer, ask_for, explain_with, name_of
 from workbench.evaluate.similarity import MEASURES, compare, describe, map_similarity
 from workbench.explain import Meter, Question, ask
 
@@ -94,7 +94,7 @@ def model_randomisation(
         raise InputError(f"order is {order!r}; expected 'cascading' or 'independent'.")
     _check_measure(measure)
     check_count("batch_size", batch_size)
-    question = ask(model, images, target=target, batch_size=batch_size)
+    question = ask_for(explainer, model, images, target, batch_size)
     every = weighted_layers(model, question.inputs[:1])[::-1]
     chosen = _chosen(layers, every, model.name)
     given = dict(parameters or {})
@@ -179,7 +179,7 @@ def label_randomisation(
     """
     _check_measure(measure)
     check_count("batch_size", batch_size)
-    question = ask(model, images, target=target, batch_size=batch_size)
+    question = ask_for(explainer, model, images, target, batch_size)
     trained = train_on_random_labels(model, training, seed=seed, stop=stop) if other is None else other
     ask(trained, question.inputs[:1], target=question.targets[:1])  # refuses another input or fewer categories
     given = dict(parameters or {})

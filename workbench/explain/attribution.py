@@ -9,20 +9,20 @@ import torch
 from torch import nn
 
 from workbench.errors import InputError
+from workbench.explain.score import check_same, score_of
 from workbench.models import ImageModel, structural_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workbench.explain.progress import Meter
-    from workbench.explain.score import Question, Score
+    from workbench.explain.score import Posed, Question, Score
 
 
-class ScoreModule(nn.Module):
-    """Scores of all categories, as captum wants them, on a copy of the network that shares its weights.
+class Asking(nn.Module):
+    """A copy of the network that shares its weights, for captum to put hooks and flags on.
 
-    captum puts hooks and flags on the modules that it is given; here they never touch the user's network, nor
-    disturb a thread that uses it meanwhile.
+    They never touch the user's network so, nor disturb a thread that uses it meanwhile.
 
     Args:
         model: the model.
@@ -35,10 +35,34 @@ class ScoreModule(nn.Module):
         super().__init__()
         self.network = structural_copy(model) if network is None else network
         self.softmax = nn.Softmax(dim=1)
-        self._model = replace(model, module=self.network)
+        self.model = replace(model, module=self.network)
         self._score = score
         self._meter = meter
         self.eval()
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Ask the network, and count it.
+
+        Args:
+            inputs: (image, channel, y, x) float, normalised.
+
+        Returns:
+            (image, category) float.
+
+        Raises:
+            InputError: the inputs want a gradient, and none leads through the network.
+            Interrupted: the meter was asked to stop.
+        """
+        # captum's noise and interpolation promote half precision
+        logits = self.model.logits(inputs.to(self.model.dtype))
+        if torch.is_grad_enabled() and inputs.requires_grad:
+            _check_gradient(logits, self.model.name)
+        self._meter.advance(len(inputs))
+        return logits
+
+
+class ScoreModule(Asking):
+    """Scores of all categories, as captum wants them."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Scores.
@@ -49,12 +73,41 @@ class ScoreModule(nn.Module):
         Returns:
             (image, category) float32, or float64 where the model is.
         """
-        # captum's noise and interpolation promote half precision
-        logits = self._model.logits(inputs.to(self._model.dtype))
-        self._meter.advance(len(inputs))
+        logits = self.logits(inputs)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         scores: torch.Tensor = self.softmax(wide) if self._score == "probability" else wide
         return scores
+
+
+class OneScore(Asking):
+    """The one score an image that is explained, settled in the pass that explains it, and what the network answered.
+
+    Args:
+        posed: the question that nobody has asked yet.
+        meter: counts the evaluations, and stops them.
+    """
+
+    def __init__(self, posed: Posed, meter: Meter) -> None:
+        super().__init__(posed.model, posed.score, meter)
+        self._posed = posed
+        self.answers: list[torch.Tensor] = []
+
+    def forward(self, inputs: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Score of each image's target.
+
+        Args:
+            inputs: (image, channel, y, x) float, normalised.
+            rows: which images of the question these are.
+
+        Returns:
+            (image) float32, or float64 where the model is.
+
+        Raises:
+            InputError: a target that the network does not have.
+        """
+        logits = self.logits(inputs)
+        self.answers.append(logits.detach())
+        return score_of(logits, self._posed.targets_of(logits, rows), self._score)
 
 
 @dataclass(frozen=True)
@@ -104,8 +157,38 @@ def attribute_all(
     return torch.cat(parts)
 
 
-def require_gradient(question: Question) -> None:
-    """Refuse a black box, whose answer no gradient leads through.
+def attribute_asking(
+    posed: Posed, step: int, attribute: Callable[[nn.Module, torch.Tensor, slice], torch.Tensor], meter: Meter
+) -> tuple[Question, torch.Tensor]:
+    """Attributions by methods that take one pass an image, which is the prediction at once: nothing is asked before.
+
+    Args:
+        posed: what nobody has asked yet.
+        step: images at a time.
+        attribute: explains some images by an :class:`OneScore`, whose argument beside the inputs are the rows.
+        meter: asked between steps whether to stop.
+
+    Returns:
+        The question as answered in these passes, and (image, channel or 1, y, x) float.
+
+    Raises:
+        NotDeterministicError: the model answers differently when it is asked again.
+        NotFiniteError: NaN or infinity in what it answers.
+        InputError: no gradient leads through it, or it lacks a target.
+        Interrupted: the meter was asked to stop.
+    """
+    network, parts = OneScore(posed, meter), []
+    for start in range(0, len(posed), step):
+        meter.check()
+        rows = slice(start, start + step)
+        parts.append(attribute(network, posed.inputs[rows].clone().requires_grad_(), rows).detach())
+        if start == 0:
+            check_same(network.model, posed.inputs[rows], network.answers[0])
+    return posed.answered(torch.cat(network.answers)), torch.cat(parts)
+
+
+def require_gradient(question: Question | Posed) -> None:
+    """Refuse a black box, whose answer no gradient leads through, before any other work is done.
 
     Args:
         question: what is explained.
@@ -114,10 +197,13 @@ def require_gradient(question: Question) -> None:
         InputError: the scores do not depend differentiably on the inputs.
     """
     with torch.enable_grad():
-        logits = question.model.logits(question.inputs[:1].clone().requires_grad_())
+        _check_gradient(question.model.logits(question.inputs[:1].clone().requires_grad_()), question.model.name)
+
+
+def _check_gradient(logits: torch.Tensor, model: str) -> None:
     if not logits.requires_grad:
         raise InputError(
-            f"No gradient leads through {question.model.name!r}; methods with access 'gradients' cannot explain it. "
+            f"No gradient leads through {model!r}; methods with access 'gradients' cannot explain it. "
             "Use one with access 'black box', such as occlusion."
         )
 

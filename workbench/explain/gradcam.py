@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InputError
-from workbench.explain.attribution import ScoreModule, attribute_all, require_gradient
+from workbench.explain.attribution import attribute_asking, require_gradient
 from workbench.explain.progress import Meter, Report, Stop
 from workbench.explain.registered import explainers
 from workbench.explain.result import heatmaps
-from workbench.explain.score import Score, ask
+from workbench.explain.score import Score, pose
 from workbench.models.hooks import Layer, split_call, trace_layers
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from torch import nn
 
-    from workbench.explain.attribution import Rows
     from workbench.models import ImageModel
 
 
@@ -68,18 +67,19 @@ def gradcam(
     """
     from captum.attr import LayerAttribution, LayerGradCam
 
-    question = ask(model, images, target=target, score=score, batch_size=batch_size)
-    require_gradient(question)
-    chosen = default_layer(model, question.inputs[:1]) if layer is None else _checked(model, layer, question.inputs[:1])
+    posed = pose(model, images, target=target, score=score, batch_size=batch_size)
+    require_gradient(posed)
+    chosen = default_layer(model, posed.inputs[:1]) if layer is None else _checked(model, layer, posed.inputs[:1])
 
-    def attribute(network: nn.Module, rows: Rows) -> torch.Tensor:
+    def attribute(network: nn.Module, inputs: torch.Tensor, rows: slice) -> torch.Tensor:
         part = network.get_submodule(f"network.{chosen}")
-        maps = LayerGradCam(network, part).attribute(rows.inputs, target=rows.targets)
-        found: torch.Tensor = LayerAttribution.interpolate(maps.float(), question.size, "bilinear")
+        maps = LayerGradCam(network, part).attribute(inputs, additional_forward_args=rows)
+        found: torch.Tensor = LayerAttribution.interpolate(maps.float(), tuple(inputs.shape[2:]), "bilinear")
         return found
 
-    with Meter(len(question), progress=progress, stop=stop, label="Grad-CAM") as meter:
-        signed = attribute_all(question, ScoreModule(model, question.score, meter), batch_size, attribute, meter)[:, 0]
+    with Meter(len(posed), progress=progress, stop=stop, label="Grad-CAM") as meter:
+        question, enlarged = attribute_asking(posed, batch_size, attribute, meter)
+    signed = enlarged[:, 0]
     return heatmaps(question, signed.clamp(min=0), signed=signed, method="gradcam", parameters={"layer": chosen})
 
 

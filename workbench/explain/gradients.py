@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from workbench.errors import InputError
-from workbench.explain.attribution import Rows, ScoreModule, attribute_all, completeness_gap, require_gradient
+from workbench.explain.attribution import Rows, ScoreModule, attribute_all, attribute_asking, completeness_gap
 from workbench.explain.baselines import baseline_images, describe
 from workbench.explain.progress import Meter, Report, Stop
 from workbench.explain.registered import explainers
 from workbench.explain.result import heatmaps
-from workbench.explain.score import Score, ask
+from workbench.explain.score import Score, ask, pose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,14 +83,12 @@ def saliency(
     """
     from captum.attr import Saliency
 
-    question = ask(model, images, target=target, score=score, batch_size=batch_size)
-    require_gradient(question)
-    with Meter(len(question), progress=progress, stop=stop, label="saliency") as meter:
-        gradients = attribute_all(
-            question,
-            ScoreModule(model, question.score, meter),
+    posed = pose(model, images, target=target, score=score, batch_size=batch_size)
+    with Meter(len(posed), progress=progress, stop=stop, label="saliency") as meter:
+        question, gradients = attribute_asking(
+            posed,
             batch_size,
-            lambda network, rows: Saliency(network).attribute(rows.inputs, target=rows.targets, abs=False),
+            lambda network, inputs, rows: Saliency(network).attribute(inputs, abs=False, additional_forward_args=rows),
             meter,
         )
     values, signed = gradients.float().abs().amax(1), gradients.float().sum(1)
@@ -136,14 +134,12 @@ def input_x_gradient(
     """
     from captum.attr import InputXGradient
 
-    question = ask(model, images, target=target, score=score, batch_size=batch_size)
-    require_gradient(question)
-    with Meter(len(question), progress=progress, stop=stop, label="input x gradient") as meter:
-        found = attribute_all(
-            question,
-            ScoreModule(model, question.score, meter),
+    posed = pose(model, images, target=target, score=score, batch_size=batch_size)
+    with Meter(len(posed), progress=progress, stop=stop, label="input x gradient") as meter:
+        question, found = attribute_asking(
+            posed,
             batch_size,
-            lambda network, rows: InputXGradient(network).attribute(rows.inputs, target=rows.targets),
+            lambda network, inputs, rows: InputXGradient(network).attribute(inputs, additional_forward_args=rows),
             meter,
         )
     return heatmaps(question, found.float().sum(1), method="input_x_gradient", parameters={})
@@ -199,7 +195,6 @@ def integrated_gradients(
 
     _counts("steps", steps)
     question = ask(model, images, target=target, score=score, batch_size=batch_size)
-    require_gradient(question)
     start = baseline_images(baseline, question.inputs, model=model, seed=seed)
 
     def attribute(network: nn.Module, rows: Rows) -> torch.Tensor:
@@ -277,7 +272,6 @@ def smoothgrad(
     if not noise > 0:
         raise InputError(f"noise is {noise}; expected a share of the image's range above 0.")
     question = ask(model, images, target=target, score=score, batch_size=batch_size)
-    require_gradient(question)
 
     def attribute(network: nn.Module, rows: Rows) -> torch.Tensor:
         width = float((rows.inputs.amax() - rows.inputs.amin()).detach()) or 1.0

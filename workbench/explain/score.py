@@ -15,6 +15,8 @@ from workbench.models.image_model import check_finite_logits
 
 Score = Literal["logit", "probability"]
 
+_AT_ONCE = 32  # images a forward pass, where nobody says how many
+
 
 @dataclass(frozen=True, eq=False)
 class Question:
@@ -26,7 +28,8 @@ class Question:
         identifiers: one name an image.
         targets: (image) int64, the category that is explained, on the model's device.
         score: ``"logit"`` or ``"probability"``.
-        reference: (image) float, the score of the untouched image, on the model's device.
+        known: (image) float, the scores of the untouched images where the model has been asked for them already; read
+            :attr:`reference`.
     """
 
     model: ImageModel
@@ -34,7 +37,7 @@ class Question:
     identifiers: tuple[str, ...]
     targets: torch.Tensor
     score: Score
-    reference: torch.Tensor
+    known: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -43,6 +46,19 @@ class Question:
     def size(self) -> tuple[int, int]:
         """(y, x) pixels of the network input."""
         return int(self.inputs.shape[2]), int(self.inputs.shape[3])
+
+    @cached_property
+    def reference(self) -> torch.Tensor:
+        """(image) float, the score of each untouched image, on the model's device; asked for now where nobody has.
+
+        Raises:
+            NotFiniteError: the model gives NaN or infinity.
+        """
+        if self.known is not None:
+            return self.known
+        numbers = torch.arange(len(self), device=self.inputs.device)
+        with torch.no_grad():
+            return torch.cat([self.scores(self.inputs[rows], rows) for rows in numbers.split(_AT_ONCE)])
 
     @cached_property
     def facts(self) -> dict[str, str | int | float]:
@@ -139,7 +155,8 @@ def check_same(model: ImageModel, inputs: torch.Tensor, answers: torch.Tensor) -
     Raises:
         NotDeterministicError: the first image, asked again alone, has another answer.
     """
-    first, again = answers[0], model.logits(inputs[:1].detach())[0]
+    with torch.no_grad():
+        first, again = answers[0], model.logits(inputs[:1].detach())[0]
     if not bool(torch.isfinite(answers).all()):
         return  # which is refused with a reason of its own
     largest = float(first.abs().max())
@@ -150,8 +167,112 @@ def check_same(model: ImageModel, inputs: torch.Tensor, answers: torch.Tensor) -
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """A question before the model has answered; made by :func:`pose`.
+
+    Attributes:
+        model: the model.
+        inputs: (image, channel, y, x) float, prepared, on the model's device.
+        identifiers: one name an image.
+        wanted: (image) int64, the category that shall be explained, on the model's device; None for the predicted one.
+        score: ``"logit"`` or ``"probability"``.
+    """
+
+    model: ImageModel
+    inputs: torch.Tensor
+    identifiers: tuple[str, ...]
+    wanted: torch.Tensor | None
+    score: Score
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def answered(self, logits: torch.Tensor) -> Question:
+        """The question, now that the model has been asked.
+
+        Args:
+            logits: (image, category) float, what it answered.
+
+        Returns:
+            The question, its targets settled and its reference known.
+
+        Raises:
+            NotFiniteError: NaN or infinity in the answers; the image is named.
+            InputError: a target that the model does not have.
+        """
+        check_finite_logits(logits, self.identifiers, self.model.name)
+        targets = self.targets_of(logits)
+        reference = score_of(logits, targets, self.score)
+        return Question(self.model, self.inputs, self.identifiers, targets, self.score, reference)
+
+    def targets_of(self, logits: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+        """Which category of each image is explained.
+
+        Args:
+            logits: (image, category) float, what the model answers for some of the images.
+            rows: which images these are; all where omitted.
+
+        Returns:
+            (image) int64: the wanted ones, or the predicted ones where none are wanted.
+
+        Raises:
+            InputError: a wanted category that the model does not have.
+        """
+        if self.wanted is None:
+            return logits.argmax(1)
+        if int(self.wanted.max()) >= logits.shape[1]:
+            raise InputError(
+                f"Target {int(self.wanted.max())} does not exist: {self.model.name!r} has {logits.shape[1]} "
+                f"categories, 0 to {logits.shape[1] - 1}."
+            )
+        return self.wanted[rows]
+
+
+def pose(
+    model: ImageModel, images: Any, *, target: Any = None, score: Score = "logit", batch_size: int = _AT_ONCE
+) -> Posed:
+    """Prepare the images, and ask nothing yet.
+
+    Args:
+        model: from :func:`workbench.models.load`.
+        images: see :meth:`ImageModel.prepare`.
+        target: a category (index or name), one an image, or None for the predicted one.
+        score: ``"logit"`` or ``"probability"``.
+        batch_size: images that are prepared at a time.
+
+    Returns:
+        What :meth:`Posed.answered` makes a question of. Whoever asks the model calls :func:`check_same` once.
+
+    Raises:
+        DtypeError: ``model`` is no :class:`ImageModel`.
+        NotDeterministicError: the model is in training mode.
+        UnknownNameError, InputError, ShapeError, NotFiniteError: the target or the images cannot be used.
+    """
+    if not isinstance(model, ImageModel):
+        raise DtypeError(f"model is {type(model).__name__}; expected what workbench.models.load(...) gives.")
+    check_score(score)
+    check_still(model)
+    names: list[str] = []
+    inputs: list[torch.Tensor] = []
+    for identifiers, chunk in model.batches(images, batch_size=batch_size):
+        names += identifiers
+        inputs.append(chunk.detach())
+    sizes = {tuple(chunk.shape[2:]) for chunk in inputs}
+    if len(sizes) > 1:
+        raise InputError(f"The images have different sizes as network input: {sorted(sizes)}. Give one size at a time.")
+    wanted = None if target is None else model.targets(target, len(names))
+    return Posed(model, torch.cat(inputs), tuple(names), wanted, score)
+
+
 def ask(
-    model: ImageModel, images: Any, *, target: Any = None, score: Score = "logit", batch_size: int = 32
+    model: ImageModel,
+    images: Any,
+    *,
+    target: Any = None,
+    score: Score = "logit",
+    batch_size: int = _AT_ONCE,
+    predict: bool = True,
 ) -> Question:
     """Prepare the images, predict, and settle which category is explained.
 
@@ -161,6 +282,8 @@ def ask(
         target: a category (index or name), one an image, or None for the predicted one.
         score: ``"logit"`` or ``"probability"``.
         batch_size: images a forward pass.
+        predict: False leaves the model alone where ``target`` is given, for work in which an explainer asks and checks
+            it anyway; ``reference`` is then asked for when it is first needed.
 
     Returns:
         The question.
@@ -171,29 +294,13 @@ def ask(
         UnknownNameError, InputError, ShapeError: the target or the images cannot be used.
         NotFiniteError: NaN in an image or in what the model gives; the image is named.
     """
-    if not isinstance(model, ImageModel):
-        raise DtypeError(f"model is {type(model).__name__}; expected what workbench.models.load(...) gives.")
-    check_score(score)
-    check_still(model)
-    names: list[str] = []
-    inputs: list[torch.Tensor] = []
+    posed = pose(model, images, target=target, score=score, batch_size=batch_size)
+    if posed.wanted is not None and not predict:
+        return Question(model, posed.inputs, posed.identifiers, posed.wanted, score)
     logits: list[torch.Tensor] = []
     with torch.no_grad():
-        for identifiers, chunk in model.batches(images, batch_size=batch_size):
-            names += identifiers
-            inputs.append(chunk.detach())
-            logits.append(model.logits(chunk.detach()))
-            if len(inputs) == 1:
+        for chunk in posed.inputs.split(batch_size):
+            logits.append(model.logits(chunk))
+            if len(logits) == 1:
                 check_same(model, chunk, logits[0])
-    sizes = {tuple(chunk.shape[2:]) for chunk in inputs}
-    if len(sizes) > 1:
-        raise InputError(f"The images have different sizes as network input: {sorted(sizes)}. Give one size at a time.")
-    table = torch.cat(logits)
-    check_finite_logits(table, names, model.name)
-    targets = table.argmax(1) if target is None else model.targets(target, len(names))
-    if int(targets.max()) >= table.shape[1]:
-        raise InputError(
-            f"Target {int(targets.max())} does not exist: {model.name!r} has {table.shape[1]} categories, "
-            f"0 to {table.shape[1] - 1}."
-        )
-    return Question(model, torch.cat(inputs), tuple(names), targets, score, score_of(table, targets, score))
+    return posed.answered(torch.cat(logits))

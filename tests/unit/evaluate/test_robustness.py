@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ import xarray as xr
 from torch import nn
 
 from workbench import evaluate, explain, models
-from workbench.errors import DtypeError, InputError, Interrupted, NotFiniteError, ShapeError, UnknownNameError
+from workbench.errors import (
+    DtypeError,
+    InputError,
+    Interrupted,
+    NotDeterministicError,
+    NotFiniteError,
+    ShapeError,
+    UnknownNameError,
+)
 from workbench.evaluate.randomisation import randomised, weighted_layers
 from workbench.explain import Progress
 from workbench.models import ImageModel, Preprocessing
@@ -83,6 +92,52 @@ def run(name: str, explainer: Any, model: ImageModel, images: Any, **parameters:
     if name == "label_randomisation":
         given["other"] = parameters.pop("other", model)
     return evaluate.metrics[name](explainer, model, images, **{**given, **parameters})
+
+
+class Watched(nn.Module):
+    """Counts the pictures that it is given, its copies with it; draws at random where it is told to."""
+
+    def __init__(self, inner: nn.Module, *, draws: bool = False) -> None:
+        super().__init__()
+        self.inner, self.draws = inner, draws
+        self.seen: list[int] = SEEN
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Watched:
+        return Watched(copy.deepcopy(self.inner, memo), draws=self.draws).train(self.training)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(inputs))
+        return self.inner(nn.functional.dropout(inputs, 0.3, training=self.draws))
+
+
+SEEN: list[int] = []
+
+
+@pytest.mark.parametrize("name", ROBUST)
+def test_an_image_and_its_copies_are_one_pass_each(name):
+    """A picture an explanation and one more a call of the explainer; the prediction only where no target is given."""
+    model = replace(plain(), module=Watched(plain().module).eval())
+    for target, predictions in (([0, 1, 2], 0), (None, 3 + 1)):
+        SEEN.clear()
+        found = run(name, "saliency", model, pictures(), samples=9, batch_size=16, target=target)
+        assert sum(SEEN) == 3 * 10 + 2 + predictions
+    by_hand = run(name, explain.saliency, model, pictures(), samples=9, target=target)
+    np.testing.assert_allclose(found["change"], by_hand["change"], rtol=1e-4)
+
+
+def test_every_randomised_copy_is_asked_once():
+    model = replace(plain(), module=Watched(plain().module).eval())
+    SEEN.clear()
+    layers = run("model_randomisation", "saliency", model, pictures(), target=1).sizes["layer"]
+    assert sum(SEEN) == 1 + (3 + 1) * (layers + 1)  # the layers are found with one image
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("explainer", ["saliency", constant])
+def test_a_network_that_draws_is_refused(name, explainer):
+    model = replace(plain(), module=Watched(plain().module, draws=True).eval())
+    with pytest.raises(NotDeterministicError, match="different answers to the same image"):
+        run(name, explainer, model, pictures(), target=1)
 
 
 @pytest.mark.parametrize("name", ROBUST)
@@ -190,7 +245,7 @@ def test_the_original_is_never_touched():
             return brightness(model, inputs, target=target)
 
         with pytest.raises(KeyboardInterrupt):
-            run(name, fails, model, pictures())
+            run(name, fails, model, pictures(), batch_size=2)
         assert model.weights_hash == hash_before
         assert hooks == [len(part._forward_hooks) for part in model.module.modules()]
         assert all(torch.equal(before[key], value) for key, value in model.module.state_dict().items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -258,3 +259,50 @@ def test_gradcam_refuses_layers_without_maps(model: ImageModel, inputs: torch.Te
         explain.gradcam(model, inputs, layer="head")
     with pytest.raises(InputError, match="no convolution with a map larger"):
         explain.gradcam(load(nn.Sequential(nn.Flatten(), nn.Linear(432, 2))), inputs)
+
+
+class Counting(Shared):
+    """Notes how many images it is given; a copy notes them in the same place."""
+
+    seen: ClassVar[list[int]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(x))
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(("name", "more"), [("saliency", 0), ("input_x_gradient", 0), ("gradcam", 2)])
+def test_one_gradient_is_one_pass(name: str, more: int, inputs: torch.Tensor) -> None:
+    """The pass that explains is the prediction too; one image is asked for again (Grad-CAM also finds its layer)."""
+    torch.manual_seed(0)
+    model = load(Counting())
+    Counting.seen.clear()
+    found = explain.explain(name, model, inputs, batch_size=1)
+    assert sum(Counting.seen) == len(inputs) + 1 + more
+    logits = model.predict(inputs)["logits"].values
+    np.testing.assert_array_equal(found["target"], logits.argmax(1))
+    np.testing.assert_allclose(found["reference"], logits.max(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["saliency", "input_x_gradient", "gradcam"])
+def test_a_target_that_only_the_answer_rules_out_is_refused(name: str, model: ImageModel, inputs: torch.Tensor) -> None:
+    assert not model.categories
+    with pytest.raises(InputError, match=r"Target 3 does not exist: .* has 3 categories, 0 to 2"):
+        explain.explain(name, model, inputs, target=[0, 3])
+
+
+def test_a_question_may_be_asked_before_it_is_answered(inputs: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    model = load(Counting())
+    Counting.seen.clear()
+    later = explain.ask(model, inputs, target=[2, 0], score="probability", predict=False)
+    assert Counting.seen == []
+    now = explain.ask(model, inputs, target=[2, 0], score="probability")
+    torch.testing.assert_close(later.reference, now.reference)
+    assert later.reference is later.reference
+    assert later.targets.tolist() == now.targets.tolist() == [2, 0]
+    Counting.seen.clear()
+    assert (
+        explain.ask(model, inputs, predict=False).targets.tolist() == model.predict(inputs)["predicted"].values.tolist()
+    )
+    assert Counting.seen, "without a target there is no way round the prediction"
