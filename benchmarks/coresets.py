@@ -1,7 +1,7 @@
 """Coresets: what they cost, how little is enough for which interpretation method, and how far certificates are right.
 
     python benchmarks/coresets.py cost [--points 100000] [--images 2000]
-    python benchmarks/coresets.py curves [--images 600] [--splits 10] [--keep FOLDER]
+    python benchmarks/coresets.py curves [--images 600] [--splits 20] [--keep FOLDER]
     python benchmarks/coresets.py certificates [--sets 40]
     python benchmarks/coresets.py calibration [--sets 16]
 
@@ -50,7 +50,7 @@ def _said(options: argparse.Namespace) -> Iterator[str]:
     """The command line that gives this report, wherever it is written."""
     yield options.part
     for name, value in vars(options).items():
-        if name in ("points", "images", "splits", "sets"):
+        if name in ("points", "images", "splits", "sets", "selector"):
             yield f"--{name} {value}"
 
 
@@ -59,7 +59,7 @@ def body(options: argparse.Namespace) -> Iterator[str]:
     if options.part == "cost":
         return cost.report(options.points, options.images)
     if options.part == "certificates":
-        return certificates.report(options.sets, options.methods)
+        return certificates.report(_certified(options))
     return curves.report(
         curves.Setting(
             options.images,
@@ -71,6 +71,10 @@ def body(options: argparse.Namespace) -> Iterator[str]:
             options.keep,
         )
     )
+
+
+def _certified(options: argparse.Namespace) -> certificates.Setting:
+    return certificates.Setting(options.sets, options.methods, options.selector, options.keep)
 
 
 def arguments() -> argparse.Namespace:
@@ -86,7 +90,7 @@ def arguments() -> argparse.Namespace:
     part.add_argument("--output", type=Path, help="write the report here too")
     part = parts.add_parser("curves", help=TITLES["curves"])
     part.add_argument("--images", type=int, default=600, help="scenes")
-    part.add_argument("--splits", type=int, default=10, help="splits into halves")
+    part.add_argument("--splits", type=int, default=20, help="splits into halves")
     part.add_argument("--random-draws", type=int, default=2, help="random coresets a split")
     part.add_argument("--all-shares", action="store_true", help="eight shares for every method, not for VEBI alone")
     part.add_argument("--workers", type=int, default=1, help="threads")
@@ -98,6 +102,8 @@ def arguments() -> argparse.Namespace:
         part = parts.add_parser(name, help=TITLES.get(name, "constants of the calibration"))
         part.add_argument("--sets", type=int, default=sets, help="sets of scenes, half of them on either network")
         part.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
+        part.add_argument("--selector", default="kernel_herding", choices=("kernel_herding", "target_aware"))
+        part.add_argument("--keep", type=Path, help="folder that keeps trials, to go on from there")
         part.add_argument("--output", type=Path, help="write the report here too")
     return parser.parse_args()
 
@@ -108,7 +114,7 @@ def main() -> None:
         cost.one_selector(options.selector, options.points)
         return
     if options.part == "calibration":
-        for line in certificates.calibrations(options.sets, options.methods):
+        for line in certificates.calibrations(_certified(options)):
             print(line, flush=True)
         return
     lines = []

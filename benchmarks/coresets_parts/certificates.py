@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from functools import cache
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from tqdm import tqdm
 
 from coresets_parts.pairs import OPTIONS, TASKS, TITLES, last_stage
 from workbench import explain, interpret, models
 from workbench.data import scenes
 from workbench.interpret import coreset
+from workbench.interpret.coreset.calibration import measured
+from workbench.interpret.coreset.target import TARGET_AWARE
 
 IMAGES = 300
 LEVEL, WANTED, MOST, RESAMPLES = 0.9, 0.9, 0.4, 20
@@ -19,39 +24,64 @@ DEVELOPMENT, HELD_OUT = 41, 42  # seeds of scenes: for the calibration, and for 
 SHARES = (0.1, 0.2)
 
 
-def cases(method: str, sets: int, seed: int) -> Iterator[tuple[coreset.Subject, xr.DataArray]]:
+@dataclass(frozen=True)
+class Setting:
+    """What to measure.
+
+    Attributes:
+        sets: of scenes, half of them on either network.
+        methods: that are certified.
+        selector: that chooses.
+        keep: folder that keeps the trials that were made, or None.
+    """
+
+    sets: int
+    methods: Sequence[str]
+    selector: str
+    keep: Path | None = None
+
+
+def cases(method: str, setting: Setting, seed: int) -> Iterator[tuple[coreset.Subject, xr.DataArray]]:
     """Sets of scenes that share none, on either network in turn, and the method prepared on them."""
-    for network, task in TASKS.items():
-        model = models.load(network)
-        rendered = _scenes(task, IMAGES * (sets // 2), seed)
-        for number in range(sets // 2):
-            some = rendered.isel(image=slice(number * IMAGES, (number + 1) * IMAGES))
-            store = interpret.observe(model, some, layers=last_stage(model), labels=some["label"].values)
-            options = dict(OPTIONS[method])
-            if method == "rules":
-                options["heatmaps"] = explain.gradcam(model, some)
-            elif method == "dissect":
-                masks = some["part_mask"].assign_coords(image=list(store.identifiers))
-                options["masks"] = masks.isel(part=np.flatnonzero(masks.any(("image", "y", "x")).values)).load()
-            features = coreset.pooled_features(store, pool="both")
-            yield coreset.subject(method, store, labels="true", **options), features
+    for number in range(setting.sets):
+        yield case(method, setting.selector, number, seed)
 
 
-@cache
-def _scenes(task: str, count: int, seed: int) -> xr.Dataset:
-    return scenes.generate(task, count, seed=seed, size=96)
+def case(method: str, selector: str, number: int, seed: int) -> tuple[coreset.Subject, xr.DataArray]:
+    """The method on a set of scenes of its own, and what the selector sees of it."""
+    network = list(TASKS)[number % len(TASKS)]
+    model, options = models.load(network), dict(OPTIONS[method])
+    some = scenes.generate(
+        TASKS[network], IMAGES, seed=seed, size=96, start=number // len(TASKS) * IMAGES, masks=method == "dissect"
+    )
+    store = interpret.observe(model, some, layers=last_stage(model), labels=some["label"].values)
+    if method == "rules":
+        options["heatmaps"] = explain.gradcam(model, some)
+    elif method == "dissect":
+        masks = some["part_mask"].assign_coords(image=list(store.identifiers))
+        options["masks"] = masks.isel(part=np.flatnonzero(masks.any(("image", "y", "x")).values)).load()
+    subject = coreset.subject(method, store, labels="true", **options)
+    if selector == TARGET_AWARE and subject.reading is not None:
+        return subject, subject.reading()
+    return subject, coreset.pooled_features(store, pool="both")
 
 
-def calibrations(sets: int, methods: Sequence[str]) -> Iterator[str]:
+def calibrations(setting: Setting) -> Iterator[str]:
     """The constants of workbench/interpret/coreset/calibration.py."""
-    for method in methods:
-        found = coreset.calibrate(cases(method, sets, DEVELOPMENT), shares=SHARES, resamples=RESAMPLES)
-        yield f'    "{method}": Calibration({found.mean:.3f}, {found.spread:.3f}, {found.trials}),'
+    for method in setting.methods:
+        found = coreset.calibrate(
+            cases(method, setting, DEVELOPMENT), shares=SHARES, selector=setting.selector, resamples=RESAMPLES
+        )
+        key = f'("{method}", "{setting.selector}")'
+        yield f"    {key}: Calibration({found.mean:.3f}, {found.spread:.3f}, {found.trials}),"
 
 
-def report(sets: int, methods: Sequence[str]) -> Iterator[str]:
+def report(setting: Setting) -> Iterator[str]:
     """Coverage where the adaptive coreset stopped, on scenes that neither design nor calibration saw."""
-    yield f"The interval of the adaptive coreset's similarity to the full interpretation, nominal level {LEVEL}."
+    yield (
+        f"The interval of the adaptive coreset's similarity to the full interpretation, nominal level {LEVEL}; "
+        f"images chosen by {setting.selector}."
+    )
     yield (
         f"Each trial is {IMAGES} scenes of their own (half of the trials on either network), grown from 5 % until the "
         f"lower end reaches {WANTED}, to {MOST:.0%} at most; the calibration is from other scenes. *Below*: the true "
@@ -73,28 +103,64 @@ def report(sets: int, methods: Sequence[str]) -> Iterator[str]:
     )
     yield f"| {' | '.join(titles)} |"
     yield "|---" * len(titles) + "|"
-    for method in methods:
-        yield _row(method, sets)
+    for method in setting.methods:
+        yield _row(method, trials(method, setting))
 
 
-def _row(method: str, sets: int) -> str:
-    low = high = plain = 0
-    shares, truths = [], []
-    for subject, features in cases(method, sets, HELD_OUT):
-        found = coreset.adaptive_coreset(
-            subject, features, wanted=WANTED, level=LEVEL, resamples=RESAMPLES, start=0.05, growth=2.0, most=MOST
-        )
-        every = np.flatnonzero(subject.category >= 0)
-        true = subject.similarity(found.interpretation, subject.interpret(every, None))
-        low += true < found.similarity.low - 1e-9
-        high += true > found.similarity.high + 1e-9
-        raw = coreset.certificate(
-            subject, found.coreset, found.interpretation, level=LEVEL, resamples=RESAMPLES, learned=None, seed=0
-        )
-        plain += raw.low - 1e-9 <= true <= raw.high + 1e-9
-        shares.append(len(found.coreset) / len(every))
-        truths.append(true)
-    count = len(shares)
+@dataclass(frozen=True)
+class Trial:
+    """One adaptive coreset, and what is true of it.
+
+    Attributes:
+        true: similarity of its interpretation to the full one.
+        low: end of its interval.
+        high: likewise.
+        plain: whether the bootstrap's own interval holds the true similarity.
+        share: of the images that it holds.
+    """
+
+    true: float
+    low: float
+    high: float
+    plain: bool
+    share: float
+
+
+def trials(method: str, setting: Setting) -> list[Trial]:
+    """All trials of a method; those that are kept are not made again."""
+    path = None if setting.keep is None else setting.keep / f"certificates-{method}-{setting.selector}.jsonl"
+    learned = measured(method, setting.selector)
+    facts = json.dumps({"calibration": None if learned is None else asdict(learned)})
+    lines = path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else []
+    # an interval rests on the calibration: with another one, all are made anew
+    known = [Trial(**json.loads(line)) for line in lines[1:]] if lines[:1] == [facts] else []
+    for number in tqdm(range(len(known), setting.sets), desc=TITLES[method], initial=len(known), total=setting.sets):
+        known.append(_trial(*case(method, setting.selector, number, HELD_OUT), setting.selector))
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = "\n".join([facts, *(json.dumps(asdict(each)) for each in known)])
+            path.write_text(text + "\n", encoding="utf-8")
+    return known[: setting.sets]
+
+
+def _trial(subject: coreset.Subject, features: xr.DataArray, selector: str) -> Trial:
+    found = coreset.adaptive_coreset(
+        subject, features, wanted=WANTED, level=LEVEL, selector=selector, resamples=RESAMPLES, start=0.05, growth=2.0,
+        most=MOST,
+    )  # fmt: skip
+    every = np.flatnonzero(subject.category >= 0)
+    true = subject.similarity(found.interpretation, subject.interpret(every, None))
+    raw = coreset.certificate(
+        subject, found.coreset, found.interpretation, level=LEVEL, resamples=RESAMPLES, learned=None, seed=0
+    )
+    plain = raw.low - 1e-9 <= true <= raw.high + 1e-9
+    return Trial(true, found.similarity.low, found.similarity.high, bool(plain), len(found.coreset) / len(every))
+
+
+def _row(method: str, made: Sequence[Trial]) -> str:
+    count = len(made)
+    low = sum(trial.true < trial.low - 1e-9 for trial in made)
+    high = sum(trial.true > trial.high + 1e-9 for trial in made)
     covered = count - low - high
     least, most = _wilson(covered, count)
     cells = [
@@ -103,8 +169,10 @@ def _row(method: str, sets: int) -> str:
         f"[{least:.2f}, {most:.2f}]",
         f"{low / count:.2f}",
         f"{high / count:.2f}",
+        f"{np.median([trial.share for trial in made]):.0%}",
+        f"{np.mean([trial.true for trial in made]):.3f}",
+        f"{np.mean([trial.plain for trial in made]):.2f}",
     ]
-    cells += [f"{np.median(shares):.0%}", f"{np.mean(truths):.3f}", f"{plain / count:.2f}"]
     return f"| {' | '.join([TITLES[method], *cells])} |"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,10 @@ import numpy as np
 import xarray as xr
 
 from coresets_parts.pairs import FEW_SHARES, PAIRS, SIZES, Pair, prepared
+from coresets_parts.summary import OWN, against_each, not_beaten, sentences
 from workbench.interpret import coreset
 from workbench.interpret.coreset.curve import FRACTIONS
-from workbench.stats import holm, sign_flip_test
 
-OWN = "target_aware"
-EARLIER = "kernel_herding"  # our own too
 TRIED = Path(__file__).parent / "tried.md"
 ABOUT = """\
 Rendered scenes and the networks that ship, last convolutional stage; coresets are chosen within the categories of one
@@ -44,25 +43,22 @@ class Setting:
 
 
 def report(setting: Setting) -> Iterator[str]:
-    """All curves, the target-aware selector against the others, and what was tried for it."""
+    """What was found, all curves, the target-aware selector against the others, and what was tried for it."""
+    wanted = [
+        pair for pair in PAIRS if pair.name in setting.pairs and ("WORKBENCH_MIRROR" in os.environ or not pair.mirror)
+    ]
+    found: dict[Pair, xr.Dataset] = {}
+    tables: list[str] = []
+    for pair in wanted:
+        print(pair.title, file=sys.stderr)
+        found[pair], images, seconds = curve_of(pair, setting)
+        tables += [f"## {pair.title}: normalised similarity by share of the half", ""]
+        tables += [*facts_of(found[pair], images, seconds), "", *rows_of(found[pair]), ""]
+    yield from sentences(found, [pair for pair in PAIRS if pair not in found])
+    yield ""
     yield ABOUT
     yield ""
-    found: dict[str, xr.Dataset] = {}
-    for pair in PAIRS:
-        if pair.name not in setting.pairs or (pair.mirror and "WORKBENCH_MIRROR" not in os.environ):
-            continue
-        curve, images, seconds = curve_of(pair, setting)
-        found[pair.title] = curve
-        yield f"## {pair.title}: normalised similarity by share of the half"
-        yield ""
-        yield (
-            f"{images} images, {curve.sizes['split']} splits; ceiling {float(curve['ceiling'].mean()):.2f}, "
-            f"floor {float(curve['floor'].mean()):.2f} ({curve.attrs['subject_similarity']}); {seconds:.0f} s of one "
-            "processor in the last run, what earlier runs had kept not counted."
-        )
-        yield ""
-        yield from rows_of(curve)
-        yield ""
+    yield from tables
     yield "## The target-aware selector against each other one"
     yield ""
     yield "Difference of the areas, mean over splits (p of the paired sign-flip test, Holm's correction over the row)."
@@ -72,6 +68,15 @@ def report(setting: Setting) -> Iterator[str]:
     yield from own_table(found)
     yield ""
     yield TRIED.read_text(encoding="utf-8").strip()
+
+
+def facts_of(curve: xr.Dataset, images: int, seconds: float) -> Iterator[str]:
+    """How it was measured."""
+    yield (
+        f"{images} images, {curve.sizes['split']} splits; ceiling {float(curve['ceiling'].mean()):.2f}, "
+        f"floor {float(curve['floor'].mean()):.2f} ({curve.attrs['subject_similarity']}); {seconds:.0f} s of one "
+        "processor in the last run, what earlier runs had kept not counted."
+    )
 
 
 def curve_of(pair: Pair, setting: Setting) -> tuple[xr.Dataset, int, float]:
@@ -114,25 +119,12 @@ def rows_of(curve: xr.Dataset) -> Iterator[str]:
         )
 
 
-def against_each(curve: xr.Dataset) -> dict[str, tuple[float, float]]:
-    """By how much the target-aware selector's area is larger than each other one's, and Holm's p-value over them."""
-    shares = curve["fraction"].values
-    area = np.trapezoid(curve["normalised"].values, shares, axis=-1) / (shares[-1] - shares[0])
-    names = [str(name) for name in curve["selector"].values]
-    own = area[:, names.index(OWN)]
-    others = [name for name in names if name != OWN]
-    differences = [own - area[:, names.index(name)] for name in others]
-    p_values = holm(np.array([sign_flip_test(each, np.zeros(len(each))) for each in differences]))
-    return {name: (float(each.mean()), float(p)) for name, each, p in zip(others, differences, p_values, strict=True)}
-
-
-def own_table(found: dict[str, xr.Dataset]) -> Iterator[str]:
+def own_table(found: Mapping[Pair, xr.Dataset]) -> Iterator[str]:
     """The target-aware selector against every other one, by method and network."""
     names = [str(name) for name in next(iter(found.values()))["selector"].values if name != OWN]
     yield "| method and network | " + " | ".join(names) + " | beats all published |"
     yield "|---|" + "---|" * (len(names) + 1)
-    for title, curve in found.items():
+    for pair, curve in found.items():
         row = against_each(curve)
-        beaten = all(row[name][0] > 0 and row[name][1] <= 0.05 for name in names if name != EARLIER)
         cells = " | ".join(f"{row[name][0]:+.3f} ({row[name][1]:.3f})" for name in names)
-        yield f"| {title} | {cells} | {'yes' if beaten else 'no'} |"
+        yield f"| {pair.title} | {cells} | {'no' if not_beaten(curve) else 'yes'} |"

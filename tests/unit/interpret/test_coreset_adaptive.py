@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -102,6 +104,38 @@ def test_relevant_units_of_the_planted_network_settle(planted):
     assert found.history.attrs["subject"] == "relevant_units"
 
 
+@pytest.mark.parametrize("method", ["relevant_units", "dissect"])
+def test_weights_that_were_chosen_with_the_images_are_used_and_kept(planted, method):
+    options = {"masks": planted.masks} if method == "dissect" else {"units_per_category": 2}
+    subject = coreset.subject(method, planted.store, labels="true", **options)
+    given: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def watched(indices, weights):
+        given.append((indices, weights))
+        return subject.interpret(indices, weights)
+
+    found = coreset.adaptive_coreset(
+        replace(subject, interpret=watched), subject.reading(), selector="target_aware", wanted=0.7, resamples=20,
+        start=0.1, most=0.5, calibration=None,
+    )  # fmt: skip
+    chosen = found.coreset
+    assert chosen.weighted
+    np.testing.assert_array_equal(found.interpretation, subject.interpret(chosen.indices, chosen.weights))
+    assert len(given) == 21 * found.history.sizes["images"]
+    held = planted.labels if method == "relevant_units" else np.zeros(120, dtype=int)
+    for indices, weights in given[-20:]:
+        assert set(indices) <= set(chosen.indices[chosen.weights > 0])
+        np.testing.assert_allclose(
+            np.bincount(held[indices], weights), np.bincount(held[chosen.indices], chosen.weights)
+        )
+    whole = subject.interpret(np.arange(120), None)
+    assert found.settled == (found.similarity.low >= 0.7)
+    everything = coreset.adaptive_coreset(
+        subject, subject.reading(), selector="target_aware", wanted=1.0, resamples=20, start=1.0
+    )
+    np.testing.assert_allclose(everything.interpretation, whole)
+
+
 def test_bad_input_is_named():
     rows, category, features = population(0, images=60)
     subject = means_subject(rows, category)
@@ -111,7 +145,7 @@ def test_bad_input_is_named():
     with pytest.raises(ShapeError, match="60 images, the features 10"):
         coreset.adaptive_coreset(subject, features.isel(image=slice(10)))
     weighing = features.assign_attrs(target="dissect", leading=4)
-    with pytest.raises(InputError, match="together with weights"):
+    with pytest.raises(InputError, match="together with weights, which means does not take"):
         coreset.adaptive_coreset(subject, weighing, selector="target_aware")
     with pytest.raises(InputError, match="bootstrap needs"):
         coreset.adaptive_coreset(subject, features, most=0.01, start=0.01)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import interpret
 from workbench.errors import InputError, ShapeError, UnknownNameError
 from workbench.interpret import coreset
+from workbench.interpret.coreset.search import search
+from workbench.interpret.coreset.subjects import mean_cosine
 
 METHODS = ("relevant_units", "concepts", "rules", "dissect")
 
@@ -89,6 +91,51 @@ def test_weights_bring_sums_back():
     assert matched < 0.5 * plain
     everything = coreset.calibrated_weights(features, np.arange(200), leading=2, ridge=1.0)
     np.testing.assert_allclose(everything, 1, rtol=0.6)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3))
+@settings(max_examples=10, deadline=None)
+def test_a_search_brings_relevant_units_nearer_to_those_of_all_images(seed, each):
+    generator = np.random.default_rng(seed)
+    category = np.arange(60) % 4 - 1  # a quarter of the images belongs to no category
+    rows = generator.gamma(1.0, size=(60, 6)).astype(np.float32)
+    rows[np.arange(60), np.maximum(category, 0)] += 2
+    begin = np.concatenate([np.flatnonzero(category == one)[:each] for one in range(3)])
+    even = np.full(len(begin), 45 / len(begin))
+
+    def nearness(positions: np.ndarray, weights: np.ndarray) -> float:
+        counts = np.zeros(60)
+        counts[positions] = weights
+        found, wanted = (
+            interpret.relevant_units_of_features(
+                xr.DataArray(rows, dims=("image", "unit")), category, categories="abc", sparsity=0.5, weights=given
+            )["weight"].values
+            for given in (counts, None)
+        )
+        return mean_cosine(found, wanted)
+
+    chosen, weights = search(rows, category, begin, even, generator=np.random.default_rng(0), budget=0.5)
+    assert nearness(chosen, weights) >= nearness(begin, even) - 1e-3
+    np.testing.assert_array_equal(category[chosen], category[begin])
+    assert len(set(chosen.tolist())) == len(begin)
+    assert weights.sum() == pytest.approx(45)
+    assert (weights >= 0).all()
+    again = search(rows, category, begin, even, generator=np.random.default_rng(0), budget=0.5)
+    np.testing.assert_array_equal(chosen, again[0])
+    np.testing.assert_array_equal(weights, again[1])
+
+
+def test_a_few_images_found_by_search_give_the_units_of_all(planted):
+    subject = coreset.subject("relevant_units", planted.store, labels="true", units_per_category=2)
+    whole = subject.interpret(np.arange(120), None)
+    reached = {}
+    for selector in ("target_aware", "herding"):
+        table = subject.reading() if selector == "target_aware" else coreset.pooled_features(planted.store)
+        found = coreset.choose(table, selector=selector, fraction=0.1, labels=planted.labels)
+        weights = found.weights if found.weighted else None
+        reached[selector] = subject.similarity(subject.interpret(found.indices, weights), whole)
+    assert reached["target_aware"] > reached["herding"]
+    assert reached["target_aware"] > 0.95
 
 
 def test_bad_input_is_named(planted):

@@ -10,9 +10,8 @@ import xarray as xr
 
 from workbench.arrays import provenance
 from workbench.errors import InputError, ShapeError
-from workbench.interpret.coreset.calibration import Calibration, certificate, measured
-from workbench.interpret.coreset.choice import Coreset, choose
-from workbench.interpret.coreset.target import RIDGE, TARGET_AWARE
+from workbench.interpret.coreset.calibration import Calibration, certificate, measured, own_weights
+from workbench.interpret.coreset.choice import Coreset, choose_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +67,9 @@ def adaptive_coreset(
 
     Args:
         subject: the interpretation method; it is only ever asked about images of the coreset.
-        features: (image, unit) pooled features of all images, for the selector.
+        features: (image, unit) of all images, for the selector: pooled, or for ``target_aware`` what the subject's
+            ``reading`` gives. Where that selector chooses weights too, the method is given them, and draws keep them,
+            scaled such that each category counts as much as before.
         wanted: similarity that the lower end of the interval must reach, in the measure of the subject.
         level: coverage of the interval, between 0 and 1.
         selector: a registered selector.
@@ -77,7 +78,7 @@ def adaptive_coreset(
         most: largest share, at most 1.
         resamples: bootstrap draws at each size, at least 20.
         calibration: from development data of your own; ``"measured"``, what was measured on rendered scenes for this
-            method with ``kernel_herding``, and none for others; or None, the quantiles of the bootstrap as they are.
+            method with this selector, where it was; or None, the quantiles of the bootstrap as they are.
         seed: of selector and draws.
 
     Returns:
@@ -85,26 +86,21 @@ def adaptive_coreset(
         whose similarity is 1 by definition.
 
     Raises:
-        InputError: a parameter out of range, bad features (see ``choose``), or a selector that needs its weights.
+        InputError: a parameter out of range, bad features (see ``choose``), or weights for a subject that takes none.
         ShapeError: another number of images in subject and features.
 
     Source: [efron1993]
     """
     learned = measured(subject.name, selector) if calibration == "measured" else calibration
     _check(wanted, level, start, growth, most, resamples)
-    if selector == TARGET_AWARE and features.attrs.get("target") in RIDGE:
-        raise InputError(
-            f"For {features.attrs['target']}, target_aware chooses images together with weights, which a bootstrap of "
-            "the images cannot keep. Use another selector, kernel_herding for example."
-        )
     if len(subject.category) != features.sizes["image"]:
         raise ShapeError(f"The subject has {len(subject.category)} images, the features {features.sizes['image']}.")
     rows: list[dict[str, float]] = []
     before: NDArray[np.float64] | None = None
     share = _first_share(subject.category, start, growth, most)
     while True:
-        chosen = choose(features, selector=selector, fraction=share, labels=subject.category, seed=seed)
-        result = subject.interpret(chosen.indices, None)
+        chosen = choose_share(features, subject.category, share, selector=selector, seed=seed)
+        result = subject.interpret(chosen.indices, own_weights(subject, chosen))
         estimate = certificate(subject, chosen, result, level=level, resamples=resamples, learned=learned, seed=seed)
         rows.append(
             {

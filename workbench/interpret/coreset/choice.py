@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +14,8 @@ from workbench.errors import InputError, NotFiniteError, ShapeError
 from workbench.interpret.coreset.distances import nearest
 from workbench.interpret.coreset.reading import reading
 from workbench.interpret.coreset.registry import selectors
-from workbench.interpret.coreset.target import RIDGE, TARGET_AWARE, calibrated_weights
+from workbench.interpret.coreset.search import SEARCHED, search
+from workbench.interpret.coreset.target import RIDGE, SPREAD, TARGET_AWARE, calibrated_weights
 from workbench.interpret.reading import category_of_images, one_layer
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Pool = Literal["mean", "max", "both"]
 READ = 4096
+ALL = "all"
 # these spread over the features and so must be weighted to give the distribution back; the others follow it as it is
 COVERING = ("k_center_greedy", "k_medoids", "facility_location")
 
@@ -65,6 +67,11 @@ class Coreset:
                 "coreset.with_images(images)."
             )
         return self.source[int(self.indices[index])]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the weights were chosen with the images, so that a method that takes weights must be given them."""
+        return self.selector == TARGET_AWARE and self.parameters.get("target") in RIDGE
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -183,15 +190,21 @@ def choose(
         part = np.asarray(method(features[members], wanted, generator=generator, **parameters), dtype=np.int64)
         chosen.append(members[part])
         ridge = RIDGE.get(parameters.get("target", "")) if selector == TARGET_AWARE else None
-        if ridge is None:
+        if ridge is None or wanted == len(members):
             weights.append(_stand_for(features[members], part, nearest_only=selector in COVERING))
         else:
             weights.append(calibrated_weights(features[members], part, leading=parameters["leading"], ridge=ridge))
-    indices = np.concatenate(chosen)
+    indices, counts = np.concatenate(chosen), np.concatenate(weights)
+    if _to_be_searched(selector, parameters, indices, shares, category):
+        columns = slice(parameters["leading"], parameters["leading"] * 3 // 2)
+        generator = np.random.default_rng(seed)
+        indices, counts = search(
+            features[:, columns], category, indices, counts, generator=generator, budget=attrs.get("budget")
+        )
     source = None if images is None else as_source(images)
     found = Coreset(
         indices,
-        np.concatenate(weights),
+        counts,
         selector,
         {**parameters, "seed": seed, "fraction": fraction, "count": len(indices), "within": _within(labels)},
         [names[int(index)] for index in indices],
@@ -200,6 +213,37 @@ def choose(
         attrs,
     )
     return found if source is None else found.with_images(source)
+
+
+def choose_share(
+    features: xr.DataArray, category: NDArray[np.int64], fraction: float, *, selector: str, seed: int
+) -> Coreset:
+    """Choose a share as the method wants it that it is chosen for: of each category, or over all images.
+
+    Args:
+        features: (image, unit), pooled or what a method reads.
+        category: (image) int64, -1 for images that are never chosen.
+        fraction: in (0, 1], of each category; over all images, as many as that would be.
+        selector: a registered selector.
+        seed: of whatever the selector leaves to chance.
+
+    Returns:
+        The coreset, with the categories of its images as labels.
+
+    Raises:
+        InputError, NotFiniteError, UnknownNameError: as :func:`choose`.
+    """
+    if selector != TARGET_AWARE or features.attrs.get("target") not in SPREAD:
+        return choose(features, selector=selector, seed=seed, fraction=fraction, labels=category)
+    found = choose(
+        features,
+        selector=selector,
+        seed=seed,
+        count=coreset_size(category, fraction),
+        labels=np.where(category >= 0, 0, -1),
+    )
+    parameters = {**found.parameters, "within": ALL}
+    return replace(found, parameters=parameters, labels=category[found.indices])
 
 
 def pooled_features(store: Activations, *, layer: str | None = None, pool: Pool = "mean") -> xr.DataArray:
@@ -253,6 +297,19 @@ def coreset_size(category: NDArray[np.int64], fraction: float) -> int:
         InputError: a fraction out of range.
     """
     return sum(_shares(category, fraction, None).values())
+
+
+def _to_be_searched(
+    selector: str,
+    parameters: Mapping[str, Any],
+    indices: NDArray[np.int64],
+    shares: Mapping[int, int],
+    category: NDArray[np.int64],
+) -> bool:
+    """Whether images are exchanged until relevant units come out as from all: where they are few, and not all."""
+    if selector != TARGET_AWARE or parameters.get("target") != "relevant_units":
+        return False
+    return len(shares) > 1 and len(indices) <= SEARCHED and len(indices) < int((category >= 0).sum())
 
 
 def _for_target(
@@ -349,4 +406,4 @@ def _stand_for(features: NDArray[np.float32], chosen: NDArray[np.int64], *, near
 
 
 def _within(labels: Any) -> str:
-    return "all" if labels is None else labels if isinstance(labels, str) else "given labels"
+    return ALL if labels is None else labels if isinstance(labels, str) else "given labels"

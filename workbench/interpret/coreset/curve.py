@@ -18,10 +18,10 @@ import xarray as xr
 
 from workbench.arrays import IMAGE, provenance, strings
 from workbench.errors import InputError, StoreMismatchError, unknown_name
-from workbench.interpret.coreset.choice import Pool, choose, coreset_size, pooled_features
+from workbench.interpret.coreset.choice import Pool, choose_share, pooled_features
 from workbench.interpret.coreset.registry import selectors as registered
 from workbench.interpret.coreset.subjects import Subject, subject
-from workbench.interpret.coreset.target import SPREAD, TARGET_AWARE
+from workbench.interpret.coreset.target import TARGET_AWARE
 from workbench.stats import bootstrap_dataset, holm, sign_flip_test
 
 if TYPE_CHECKING:
@@ -158,16 +158,14 @@ def coreset_curve(
     def run(task: Task) -> tuple[Task, float]:
         first = halves[task.split][0]
         table = aware if task.selector == TARGET_AWARE and aware is not None else features[pool_of[task.selector]]
-        shares: dict[str, Any] = {"fraction": task.fraction, "labels": prepared.category[first]}
-        if table is aware and prepared.name in SPREAD:
-            shares = {"count": coreset_size(prepared.category[first], task.fraction)}
-        found = choose(
+        found = choose_share(
             table.isel({IMAGE: first}),
+            prepared.category[first],
+            task.fraction,
             selector=task.selector,
             seed=int(np.random.SeedSequence([seed, task.split, task.draw]).generate_state(1)[0]),
-            **shares,
         )
-        own = table is aware and prepared.weighable if weighted is None else weighted
+        own = found.weighted and prepared.weighable if weighted is None else weighted
         # small fractions of few images are often the same coreset
         key = (task.split, found.indices.tobytes(), found.weights.tobytes() if own else b"")
         if key not in seen:

@@ -35,6 +35,7 @@ def reading(
     *,
     layers: str | Sequence[str] | None = None,
     normalisation: Normalisation = "norm",
+    sparsity: float | None = None,
     patches: xr.Dataset | None = None,
     top_units: int = 10,
     quantile: float = 0.995,
@@ -52,6 +53,7 @@ def reading(
         target: the method.
         layers: name of the layer; for ``relevant_units`` also several. All, or the only one, where omitted.
         normalisation: of ``relevant_units``.
+        sparsity: of ``relevant_units``, the bound that it will be run with; about five units a category where omitted.
         patches: for ``rules``, the explained patches of the images, see
             :func:`~workbench.interpret.patches.explained_patches`: they need a heatmap of every image.
         top_units: of ``rules``.
@@ -62,8 +64,9 @@ def reading(
         (image, unit) float32; the attribute ``leading`` says how many columns images are to be chosen by, the others
         being for weights. ``concepts`` and ``rules``: products, their upper triangle, such that scalar products of
         images are those of the full matrices. ``relevant_units``: the pooled means and maxima of all units lead, then
-        x and products. ``dissect``: the maxima of all units lead, then the shares of positions beyond quantiles around
-        the one that it cuts at, in units of their spread.
+        x and products; the attribute ``budget`` is the bound in units of 1 / x as they are here, where it is given.
+        ``dissect``: the maxima of all units lead, then the shares of positions beyond quantiles around the one that it
+        cuts at, in units of their spread.
 
     Raises:
         UnknownNameError: no such target or layer.
@@ -74,9 +77,11 @@ def reading(
         raise unknown_name("target", target, get_args(Target))
     if widest < 1 or not 0 < quantile < 1:
         raise InputError(f"widest is {widest} and quantile {quantile}; expected at least 1, and between 0 and 1.")
+    bound: dict[str, float] = {}
     if target == "relevant_units":
         names = chosen_layers(store, layers)
-        values, leading = _of_relevant_units(store, names, normalisation, widest)
+        values, leading, length = _of_relevant_units(store, names, normalisation, widest)
+        bound = {} if sparsity is None else {"budget": sparsity * length}
     else:
         names = (one_layer(store, layers if layers is None or isinstance(layers, str) else layers[0]),)
         if target == "concepts":
@@ -94,21 +99,22 @@ def reading(
         attrs={
             **provenance(method="reading", target=target, **{**source_facts(store, names), "layers": list(names)}),
             "leading": leading,
+            **bound,
         },
     )
 
 
 def _of_relevant_units(
     store: Activations, layers: Sequence[str], normalisation: Normalisation, widest: int
-) -> tuple[NDArray[np.float32], int]:
+) -> tuple[NDArray[np.float32], int, float]:
     features = np.concatenate([values for _, values in feature_blocks(store, layers, normalisation)]).astype(np.float32)
     # lengths of one on average, so that x and x x' weigh alike
-    length = float(np.sqrt(np.einsum("ij,ij->", features, features, dtype=np.float64) / len(features)))
-    features = features / np.float32(length or 1.0)
+    length = float(np.sqrt(np.einsum("ij,ij->", features, features, dtype=np.float64) / len(features))) or 1.0
+    features = features / np.float32(length)
     rows = features[:, :, None]
     pairs = _products(len(features), lambda: iter([(np.arange(len(features)), rows)]), widest)
     pooled = np.concatenate([_pooled(store, layer) for layer in layers], axis=1)
-    return np.concatenate([pooled, features, pairs], axis=1), pooled.shape[1]
+    return np.concatenate([pooled, features, pairs], axis=1), pooled.shape[1], length
 
 
 def _pooled(store: Activations, layer: str) -> NDArray[np.float32]:

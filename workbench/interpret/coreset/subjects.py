@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import xarray as xr
 
-from workbench.arrays import IMAGE, UNIT, strings
+from workbench.arrays import CATEGORY, IMAGE, PART, UNIT, strings
 from workbench.errors import InputError, unknown_name
 from workbench.interpret.activations import Activations, select
-from workbench.interpret.concepts import Negative, factorise
+from workbench.interpret.concepts import CONCEPT, Negative, factorise
 from workbench.interpret.coreset.heat import Kind, heatmap_similarity, held_out_images
 from workbench.interpret.coreset.reading import reading
 from workbench.interpret.dissection import aligned_masks, dissect
@@ -48,6 +48,9 @@ class Subject:
         facts: what identifies the subject, for provenance and for resuming.
         reading: gives what the method reads of each image, for the selector ``target_aware``; None where unknown.
         weighable: whether ``interpret`` takes weights.
+        dims: names of the axes of an interpretation: (category, unit), (category, concept, unit) or (unit, part).
+        rows: the category of each entry along ``category``; all, in their order, where None.
+        parts: names along ``part``.
     """
 
     name: str
@@ -58,6 +61,9 @@ class Subject:
     facts: Mapping[str, Any] = field(default_factory=dict)
     reading: Callable[[], xr.DataArray] | None = None
     weighable: bool = False
+    dims: tuple[str, ...] = (CATEGORY, UNIT)
+    rows: tuple[int, ...] | None = None
+    parts: tuple[str, ...] = ()
 
 
 def subject(
@@ -141,7 +147,7 @@ def _relevant_units(
         permuted_units,
         category,
         {"similarity": similarity, "normalisation": normalisation, "sparsity": sparsity, **_of_store(store, chosen)},
-        reading=lambda: reading(store, "relevant_units", layers=chosen, normalisation=normalisation),
+        reading=lambda: reading(store, "relevant_units", layers=chosen, normalisation=normalisation, sparsity=sparsity),
         weighable=True,
     )
 
@@ -238,6 +244,8 @@ def _concepts(
         category,
         facts,
         reading=lambda: reading(store, "concepts", layers=name),
+        dims=(CATEGORY, CONCEPT, UNIT),
+        rows=tuple(int(each) for each in present),
     )
 
 
@@ -336,6 +344,8 @@ def _dissect(
         facts,
         reading=lambda: reading(store, "dissect", layers=name, quantile=float(options.get("quantile", 0.995))),
         weighable=True,
+        dims=(UNIT, PART),
+        parts=tuple(str(part) for part in aligned[PART].values),
     )
 
 
