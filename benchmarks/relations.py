@@ -1,6 +1,7 @@
 """Relations found in planted circuits, where every one is known: association, places, causes.
 
-    python benchmarks/relations.py [--seeds 10] [--most 10000] [--minutes 30] [--output docs/benchmarks/relations.md]
+    python benchmarks/relations.py [--seeds 10] [--reference 82] [--most 10000] [--minutes 30]
+        [--output docs/benchmarks/relations.md]
     python benchmarks/relations.py --speed [--output docs/benchmarks/relations_speed.md]
 
 Circuits, pictures and the grid are those of ``workbench.interpret.relations.planted``, which was committed before any
@@ -13,6 +14,11 @@ right signs among true edges that were found; an association or a place has none
 share of planted and, or, and-not that were found and named rightly, those of redundant sources among them. *Offset* is
 the median over true exciting edges of the distance from the planted displacement, in pixels. *SHD* counts edges missed,
 edges too many, and wrong signs. *Confounded* is the share of pairs reported as edges though only a companion is wired.
+*By noise* is the share of the edges too many whose noise weight, in their direction, is at least half of the planted
+weight: wires that nobody planted, but that are there, and as strong as the methods are told to report (`least_share`).
+*Sides* is the share of the conditions of "and" gates that were found: that a source acts where it lies on the planted
+side of the other, along each axis, for both sources. *False sides* counts conditions on what drives the classifier,
+which reads maxima, so that no place matters to it.
 
 Every finished circuit is kept in benchmarks/results/relations.jsonl, so that the same command goes on where it stopped;
 a line is used only if it was made by the code as it is now.
@@ -40,7 +46,16 @@ from scipy import stats as scipy_stats
 from threadpoolctl import threadpool_limits
 
 from workbench.interpret import relations
-from workbench.interpret.relations.planted import CATEGORIES, GATES, PRIMITIVES, Parameters, PlantedCircuit, grid, plant
+from workbench.interpret.relations.planted import (
+    CATEGORIES,
+    GATES,
+    GRID,
+    PRIMITIVES,
+    Parameters,
+    PlantedCircuit,
+    grid,
+    plant,
+)
 from workbench.stats import average_precision, bootstrap
 from workbench.store import ActivationStore
 
@@ -68,6 +83,9 @@ METRICS = {
     "operator": "operator",
     "offset": "offset, px",
     "shd": "SHD",
+    "by_noise": "by noise",
+    "sides": "sides",
+    "false_sides": "false sides",
     "confounded": "confounded",
     "seconds": "processor s",
 }
@@ -113,6 +131,8 @@ def judge(circuit: PlantedCircuit, graph: relations.RelationGraph, method: str) 
     missed, extra = len(truth) - len(hits), len(found) - len(hits)
     ordered = sorted(every)
     scores = [abs(every[ends].effect) if every[ends].tested else 0.0 for ends in ordered]
+    causal = method == "causal"
+    places = sides(circuit, graph) if causal else (None, None)
     companions = [((PRIMITIVES, source), (GATES, target)) for source, target in circuit.confounded_pairs]
     return {
         "precision": precision,
@@ -123,6 +143,9 @@ def judge(circuit: PlantedCircuit, graph: relations.RelationGraph, method: str) 
         "operator": operators(circuit, graph) if method == "causal" else None,
         "offset": offset_error(truth, found),
         "shd": missed + extra + (right.count(False) if method == "causal" else 0),
+        "by_noise": by_noise(circuit, [found[ends] for ends in sorted(set(found) - set(truth))]) if causal else None,
+        "sides": places[0],
+        "false_sides": places[1],
         "confounded": float(np.mean([ends in found for ends in companions])),
     }
 
@@ -143,6 +166,40 @@ def joined(edge: relations.Edge) -> tuple[Any, ...]:
     return edge.target, edge.relation, tuple(ends if edge.relation == "and-not" else sorted(ends, key=str))
 
 
+def by_noise(circuit: PlantedCircuit, extra: list[relations.Edge]) -> float | None:
+    """Share of edges that were not planted whose own weight is at least half of a planted one; None without such."""
+    weights = {GATES: circuit.module.layer2[0].weight.detach(), CATEGORIES: circuit.module.classifier.weight.detach()}
+    wired = [
+        float((weights[edge.target_layer][edge.target_unit, edge.source_unit] * sign(edge.relation)).max()) >= 0.5
+        for edge in extra
+    ]
+    return float(np.mean(wired)) if wired else None
+
+
+def sides(circuit: PlantedCircuit, graph: relations.RelationGraph) -> tuple[float, int]:
+    """Share of planted conditions that were found, and how many were found where there can be none."""
+    found = [edge for edge in graph.significant() if edge.condition]
+    right = {(edge.source, edge.target, edge.partner, edge.condition) for edge in found}
+    return float(np.mean([each in right for each in planted_sides(circuit)])), sum(
+        edge.target_layer == CATEGORIES for edge in found
+    )
+
+
+def planted_sides(circuit: PlantedCircuit) -> list[tuple[Any, ...]]:
+    """Source, gate, other source and side of each condition that an "and" gate sets, along either axis."""
+    planted = []
+    for gate in circuit.gates:
+        if gate.operator != "and":
+            continue
+        for own, other in ((0, 1), (1, 0)):
+            for axis, (first, second) in enumerate((("above", "below"), ("left of", "right of"))):
+                away = gate.offsets[own][axis] - gate.offsets[other][axis]
+                if away:
+                    ends = [(PRIMITIVES, gate.sources[each]) for each in (own, other)]
+                    planted.append((ends[0], (GATES, gate.unit), ends[1], first if away < 0 else second))
+    return planted
+
+
 def offset_error(truth: dict[Any, relations.Edge], found: dict[Any, relations.Edge]) -> float | None:
     """Median distance from the planted displacement, over true exciting edges with a place."""
     errors = []
@@ -160,26 +217,33 @@ def code_hash() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in measured)).hexdigest()[:16]
 
 
-def settings(seeds: int, most: int) -> list[tuple[int, Parameters]]:
-    """The grid: circuits of which something is asked first, then one of every other setting, a second, and so on."""
+def settings(seeds: int, most: int, reference: int = 0) -> list[tuple[int, Parameters]]:
+    """The grid: circuits of which something is asked first, then one of every other setting, a second, and so on.
+
+    Further circuits of the reference come before the second.
+    """
     chosen = [(images, each) for images, each in grid() if images <= most and each.seed < seeds]
+    beyond = range(max(seeds, max(GRID["seed"]) + 1), reference) if REFERENCE["images"] <= most else ()
+    chosen += [(REFERENCE["images"], Parameters(seed=seed)) for seed in beyond]
 
     def turn(setting: tuple[int, Parameters]) -> int:
         images, parameters = setting
         row = {"images": images, **asdict(parameters)}
         if matching([row]) or matching([row], saturating=True):
+            if parameters.seed > max(GRID["seed"]):
+                return 1
             return -1 if parameters.seed < 5 else 2 * (parameters.seed - 4)
-        return 2 * parameters.seed + (images > REFERENCE["images"])
+        return 2 * parameters.seed + 3 * (images > REFERENCE["images"])
 
     return sorted(chosen, key=turn)  # stable
 
 
-def run(seeds: int, most: int, minutes: float) -> list[dict[str, Any]]:
+def run(seeds: int, most: int, reference: int, minutes: float) -> list[dict[str, Any]]:
     """Measure what is not measured yet, as long as there is time."""
     code, until = code_hash(), time.monotonic() + 60 * minutes
     lines = KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else []
     kept = [row for row in map(json.loads, lines) if row["code"] == code]
-    for images, parameters in settings(seeds, most):
+    for images, parameters in settings(seeds, most, reference):
         key = {"images": images, **asdict(parameters)}
         if any(all(row[name] == value for name, value in key.items()) for row in kept):
             continue
@@ -256,18 +320,20 @@ def report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[
     yield "# Relations in planted circuits"
     yield ""
     yield "```"
-    command = f"python benchmarks/relations.py --seeds {options.seeds} --most {options.most}"
+    command = (
+        f"python benchmarks/relations.py --seeds {options.seeds} --reference {options.reference} --most {options.most}"
+    )
     yield f"{command} --output docs/benchmarks/relations.md"
     yield "```"
     yield ""
     yield (__doc__ or "").split("\n\n", 2)[2].strip()
     yield ""
     loads = [row["load"] for row in rows]
-    planned = len(settings(options.seeds, options.most))
+    planned = len(settings(options.seeds, options.most, options.reference))
     yield (
         f"Measured with one thread ({platform.machine()}), Python {platform.python_version()}, NumPy {np.__version__}, "
         f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}, load average {min(loads):.1f} to {max(loads):.1f}. "
-        f"{len(rows)} of {planned} circuits of the grid are measured; the files of the methods have the hash "
+        f"{len(rows)} of {planned} circuits asked for are measured; the files of the methods have the hash "
         f"{rows[0]['code']}. Seconds are processor seconds."
     )
     yield ""
@@ -350,6 +416,7 @@ def speed() -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10, help="circuits of each setting, at most 10")
+    parser.add_argument("--reference", type=int, default=0, help="circuits of the reference, where more are wanted")
     parser.add_argument("--most", type=int, default=10_000, help="images at most")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin no circuit after so long")
     parser.add_argument("--output", type=Path, help="write the report here")
@@ -360,7 +427,7 @@ def main() -> None:
         if options.speed:
             lines = list(speed())
         else:
-            lines = list(report(options, run(options.seeds, options.most, options.minutes)))
+            lines = list(report(options, run(options.seeds, options.most, options.reference, options.minutes)))
     print("\n".join(lines))
     if options.output:
         options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -15,6 +15,7 @@ from workbench.interpret.relations.continuation import TracedPart, continuation
 from workbench.interpret.relations.experiments import PHASES, surveyed
 from workbench.interpret.relations.interactions import STATISTICS, together
 from workbench.interpret.relations.interventions import Setting, measure
+from workbench.interpret.relations.moving import movable, moved_effects
 from workbench.interpret.relations.phases import Phases
 from workbench.interpret.relations.screening import screen
 from workbench.interpret.relations.survey import baseline_of
@@ -159,6 +160,37 @@ def test_an_effect_where_another_source_is_away_is_that_of_the_loop(small, pictu
             at = int(torch.maximum(before, after).argmax())
             assert found.effect[row, index] == pytest.approx(float(before[at] - after[at]), abs=1e-4)
             assert found.place[row, index] in (-1, int((before - after).abs().argmax()))
+
+
+def test_an_effect_beside_a_source_that_was_moved_is_that_of_the_loop(small, pictures):
+    """The map of a source is moved cell by cell; what has no cell to come from is its stand-in's."""
+    setting = setting_of(small, pictures, "second")
+    first = maps_of_first(small, pictures)
+    tests, targets = np.array([[0, 2, 0], [0, 2, 1], [3, 1, 1], [0, 2, 1]]), np.array([1, 0, 3, 2])
+    chosen, shift = movable(setting, tests, seed=0)
+    found = moved_effects(setting, tests, targets, chosen, shift)
+    assert (chosen.sum(axis=1) > 2).all()
+    for row, ((unit, other, axis), read) in enumerate(zip(tests, targets, strict=True)):
+        for index in range(len(pictures)):
+            own, beside = (
+                np.unravel_index(int(first[index, each].argmax()), first.shape[2:]) for each in (unit, other)
+            )
+            there = 2 * own[axis] - beside[axis]
+            active = setting.active[index, unit] and setting.active[index, other]
+            assert chosen[row, index] == (active and own[axis] != beside[axis] and 0 <= there < first.shape[2 + axis])
+            if not chosen[row, index]:
+                assert np.isnan(found[row, index])
+                continue
+            stand_in = stand_in_maps(setting, first, index)
+            carried = stand_in[other].clone()
+            for y, x in np.ndindex(carried.shape):
+                down, right = (y + there - beside[0], x) if axis == 0 else (y, x + there - beside[1])
+                if 0 <= down < carried.shape[0] and 0 <= right < carried.shape[1]:
+                    carried[down, right] = first[index, other, y, x]
+            before = outputs(small, pictures[index], "second", {other: carried})[read]
+            after = outputs(small, pictures[index], "second", {other: carried, unit: stand_in[unit]})[read]
+            at = int(torch.maximum(before, after).argmax())
+            assert found[row, index] == pytest.approx(float(before[at] - after[at]), abs=1e-4)
 
 
 def test_screening_is_slope_times_difference(small, pictures):

@@ -59,10 +59,11 @@ def edge_profile(
         seed: of the permutations.
 
     Returns:
-        ``pictures`` (top, row, column, channel) float32; ``source_maps``, ``target_maps`` (top, ...) float32, but not
-        for concepts; for a spatial edge ``displacement`` (witness, axis) float64, pixels of the network input down
-        and to the right, of target minus source, and ``chance`` (draw) float64, the effect when the images of the
-        target are permuted. Coordinate ``identifier`` (top). Attributes: ``sentence`` and the edge's own.
+        ``pictures`` (top, row, column, channel) float32; ``source_maps``, ``target_maps`` and (with a partner)
+        ``partner_maps`` (top, ...) float32, but not for concepts; for a spatial edge ``displacement`` (witness, axis)
+        float64, pixels of the network input down and to the right, of target minus source, and ``chance`` (draw)
+        float64, the effect when the images of the target are permuted. Coordinate ``identifier`` (top). Attributes:
+        ``sentence`` and the edge's own.
 
     Raises:
         InputError: no such edge.
@@ -80,14 +81,18 @@ def edge_profile(
     variables: dict[str, Any] = {
         "pictures": (("top", "row", "column", "channel"), model.pictures(model.prepare(Subset(source, chosen))))
     }
-    for role, (layer, unit) in (("source", edge.source), ("target", edge.target)) if units else ():
+    ends = {"source": edge.source, "partner": edge.partner, "target": edge.target}
+    for role, (layer, unit) in ((role, end) for role, end in ends.items() if units and end is not None):
         maps = store.dataset(layer)["maps"].isel({IMAGE: chosen, UNIT: unit})
         stacked = np.stack([as_grid(maps.isel({IMAGE: row})) for row in range(len(chosen))])
         variables[f"{role}_maps"] = (("top", f"{role}_y", f"{role}_x"), stacked)
     if edge.kind == "spatial":
         away, chance = _displacements(edge, store, model, quantile, seed)
         variables |= {"displacement": (("witness", "axis"), away), "chance": ("draw", chance)}
-    columns = ("source_layer", "source_unit", "target_layer", "target_unit", "kind", "relation", "effect")
+    columns = (
+        "source_layer", "source_unit", "target_layer", "target_unit", "partner_layer", "partner_unit", "condition",
+        "kind", "relation", "effect",
+    )  # fmt: skip
     facts = {name: getattr(edge, name) for name in columns}
     return xr.Dataset(
         variables,

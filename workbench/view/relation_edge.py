@@ -36,7 +36,7 @@ def relation_edge(result: xr.Dataset, *, opacity: float = 0.7) -> Picture:
         InputError: another result.
     """
     _check(result, ("pictures",), "panels.edge_profile")
-    roles = [role for role in ("source", "target") if f"{role}_maps" in result]
+    roles = [role for role in ("source", "partner", "target") if f"{role}_maps" in result]
     images, placed = result.sizes["top"], "displacement" in result and result.sizes["witness"] > 0
     rows = max(len(roles), 1)
     columns = max(images, 3)
@@ -112,7 +112,8 @@ def _shown(result: xr.Dataset, roles: list[str]) -> str:
         f"{role} up to {number(float(result[f'{role}_maps'].max()))} (unit {result.attrs[f'{role}_unit']})"
         for role in roles
     ]
-    return f"{images} that show it, the maps of both units over each: {', '.join(each)}."
+    units = "both units" if len(roles) == 2 else "all three units"
+    return f"{images} that show it, the maps of {units} over each: {', '.join(each)}."
 
 
 def _draw_displacement(axes: Axes, result: xr.Dataset) -> str:

@@ -30,10 +30,15 @@ ROW_HEIGHT = 0.2  # inches a unit, where there is room
 TALLEST = 11.0  # inches
 SPOKEN = 3  # edges that the alternative text goes into
 LONGEST = 16  # letters of a name in the drawing; the text has all of it
+LEGEND_WIDTH = 1.9  # inches of an entry
 SWEEPS = 6  # over all layers, to bring connected units to the same height
 # how far the middle of a line is lifted, as a share of the height: kinds between the same units lie side by side
 LIFTS = {"causal": 0.0, "spatial": 0.035, "association": -0.035, "concept": 0.0}
 OPERATORS = {"and": "\N{LOGICAL AND}", "or": "\N{LOGICAL OR}", "and-not": "\N{LOGICAL AND}\N{NOT SIGN}"}
+SIDES = {
+    "left of": "\N{LEFTWARDS ARROW}", "right of": "\N{RIGHTWARDS ARROW}", "above": "\N{UPWARDS ARROW}",
+    "below": "\N{DOWNWARDS ARROW}",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ STROKES = {
     "excites": Stroke("excites", "#b2182b", "-"),
     "inhibits": Stroke("inhibits", "#2166ac", (0, (5, 2))),
     "joined": Stroke("joined by an operator", "#b35806", (0, (3, 1, 1, 1))),
+    "condition": Stroke("beside another", "#8250df", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     "association": Stroke("together", "#6e7781", (0, (1, 1.5))),
     "spatial": Stroke("keeps its place", "#1b7837", (0, (7, 2, 1.5, 2))),
     "concept": Stroke("concept", "#762a83", (0, (4, 1.5))),
@@ -77,7 +83,8 @@ def relation_graph(
 
     Units of a layer stand in a column, ordered so that lines cross seldom. Width says how strong an edge is among those
     of its kind, colour and dash what it is: exciting, inhibiting, together, in place, of concepts. Pairs of sources
-    that an operator joins meet at its sign before their target. Lines within one layer bow to the right of it.
+    that an operator joins meet at its sign before their target, and so do a source and the unit beside which it must
+    lie, at an arrow to the side on which it acts. Lines within one layer bow to the right of it.
 
     Args:
         graph: the graph.
@@ -118,7 +125,7 @@ def relation_graph(
     _draw_units(axes, columns, places, _labels(edges, names or {}), height)
     axes.set_xlim(-0.32, len(columns) - 1 + 0.32 if columns else 1)
     axes.set_ylim(-0.06, 1.1)
-    _legend(axes, edges)
+    _legend(axes, edges, figure.get_figwidth())
     return Picture(figure, _alt(edges, columns, len(wanted) - len(edges), names or {}, wanted, picked))
 
 
@@ -157,7 +164,7 @@ def _tag(edge: Edge) -> str:
 
 
 def _identity(edge: Edge) -> tuple[Any, ...]:
-    return edge.source, edge.target, edge.kind, edge.relation, edge.partner
+    return edge.source, edge.target, edge.kind, edge.relation, edge.partner, edge.condition
 
 
 def _ordered(edges: Sequence[Edge]) -> dict[str, list[Node]]:
@@ -223,7 +230,7 @@ def _widths(edges: Sequence[Edge]) -> list[float]:
 
 def _stroke(edge: Edge) -> Stroke:
     if edge.partner is not None:
-        return STROKES["joined"]
+        return STROKES["condition" if edge.condition else "joined"]
     if edge.kind == "causal":
         return STROKES["excites" if edge.effect >= 0 else "inhibits"]
     return STROKES[edge.kind]
@@ -245,8 +252,9 @@ def _draw_edge(
     for end in (edge.source, edge.partner):
         _draw_line(axes, places[end], meeting, stroke, width, opacity, order=1 + width, name=_tag(edge))
     axes.plot([meeting[0], target[0]], [meeting[1]] * 2, color=stroke.colour, lw=width, alpha=opacity, zorder=1 + width)
+    sign = SIDES.get(edge.condition) or OPERATORS.get(edge.relation, edge.relation)
     axes.text(
-        *meeting, OPERATORS.get(edge.relation, edge.relation), color=stroke.colour, fontsize=TEXT_SIZE, ha="center",
+        *meeting, sign, color=stroke.colour, fontsize=TEXT_SIZE, ha="center",
         va="center", alpha=min(1.0, opacity + 0.3), zorder=5,
         bbox={
             "boxstyle": "circle,pad=0.12", "fc": "white", "ec": stroke.colour, "lw": 0.6,
@@ -308,7 +316,7 @@ def _labels(edges: Sequence[Edge], names: Mapping[Unit, str]) -> dict[Node, str]
     found: dict[Node, str] = {}
     for edge in edges:
         source, target = edge.nodes
-        for end, name in ((source, edge.source_name), (target, edge.target_name), (edge.partner, "")):
+        for end, name in ((source, edge.source_name), (target, edge.target_name), (edge.partner, edge.partner_name)):
             if end is not None and not found.get(end):
                 found[end] = _given(end, names) or name
     return {end: _short(name or str(end[1])) for end, name in found.items()}
@@ -323,17 +331,18 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _legend(axes: Axes, edges: Sequence[Edge]) -> None:
-    """The kinds that occur, each with how many there are."""
+def _legend(axes: Axes, edges: Sequence[Edge], width: float) -> None:
+    """The kinds that occur, each with how many there are; ``width`` in inches."""
     counts = Counter(_stroke(edge).name for edge in edges)
     handles = [
         Line2D([], [], color=stroke.colour, ls=stroke.dash, lw=1.8, label=f"{stroke.name} ({counts[stroke.name]})")
         for stroke in STROKES.values()
         if counts[stroke.name]
     ]
+    room = int(np.clip(width / LEGEND_WIDTH, 1, 3))
     if handles:
         axes.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=min(3, len(handles)),
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=min(room, len(handles)),
             fontsize=TEXT_SIZE, frameon=False, labelcolor=INK, handlelength=3,
         )  # fmt: skip
     else:
@@ -375,14 +384,18 @@ def _spoken(edge: Edge, names: Mapping[Unit, str], graph: RelationGraph) -> str:
     source, target = (
         _called(end, names, name) for end, name in zip(edge.nodes, (edge.source_name, edge.target_name), strict=True)
     )
-    if edge.partner is not None:
+    if edge.partner is not None and not edge.condition:
         joined = edge.relation.replace("and-not", "and not")
-        return f"{source} {joined} {_called(edge.partner, names, '')} drive {target}"
+        return f"{source} {joined} {_called(edge.partner, names, edge.partner_name)} drive {target}"
     verb = {"association": "goes together with"}.get(edge.kind, edge.relation)
     if edge.kind == "spatial":
         verb = f"is {edge.relation}"
     how = f"effect {number(edge.effect)} {graph.units[edge.kind]}" if edge.tested else f"not tested: {edge.reason}"
-    return f"{source} {verb} {target} ({how})"
+    where = ""
+    if edge.partner is not None:
+        where = f", when it lies {edge.condition} {_called(edge.partner, names, edge.partner_name)}"
+        how = how.replace("effect", "stronger there by", 1) if edge.tested else how
+    return f"{source} {verb} {target}{where} ({how})"
 
 
 def _called(end: Node, names: Mapping[Unit, str], own: str) -> str:

@@ -160,7 +160,7 @@ def test_a_click_chooses_the_nearest_edge(panel: RelationPanel, graph: RelationG
     line = next(
         patch for patch in picture.figure.axes[0].patches
         if patch.get_gid() == repr((graph.edge(wanted).source, graph.edge(wanted).target, "causal",
-                                    graph.edge(wanted).relation, None))
+                                    graph.edge(wanted).relation, None, ""))
     )  # fmt: skip
     start, first, second, end = line.get_transform().transform(line.get_path().vertices)
     x, y = (start + 3 * first + 3 * second + end) / 8

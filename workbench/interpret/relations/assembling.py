@@ -32,13 +32,14 @@ def assemble(setting: Setting, verdicts: Verdicts, *, size: tuple[int, int], see
         **facts: where the edges come from.
 
     Returns:
-        Single sources, then operators, then what could not be tested.
+        Single sources, then operators, then conditions, then what could not be tested.
     """
     source, target = setting.part.source.layer, setting.part.target.layer
     graphs = []
     for columns, exemplars in (
         _singles(setting, verdicts, size, seed),
         _operators(setting, verdicts, source),
+        _conditions(setting, verdicts, source, seed),
         _untested(verdicts),
     ):
         common = {"source_layer": source, "target_layer": target, "kind": "causal"}
@@ -153,6 +154,38 @@ def _operators(setting: Setting, verdicts: Verdicts, layer: str) -> Columns:
         "category": [_category(setting, chosen) for chosen in active],
     }
     shown = np.where(active, setting.seen.target_max[:, target].T, -np.inf)
+    return columns, [_exemplars(setting, row) for row in shown]
+
+
+def _conditions(setting: Setting, verdicts: Verdicts, layer: str, seed: int) -> Columns:
+    """Sources on one side of another source."""
+    placed = verdicts.placed
+    if placed is None or not len(placed):
+        return {}, []
+    spread = setting.seen.spread[placed.units[:, 1], None]
+    tested = placed.reason == ""
+    values = np.full((3, len(placed)), np.nan)
+    values[:, tested] = intervals(((placed.there - placed.elsewhere) / spread)[tested], seed=seed)
+    sign = np.where(tested, np.nanmean(np.where(tested[:, None], placed.there, 0.0), axis=1), 0.0)
+    known = np.isfinite(placed.there)
+    columns = {
+        "source_unit": placed.units[:, 0],
+        "target_unit": placed.units[:, 1],
+        "partner_layer": [layer] * len(placed),
+        "partner_unit": placed.units[:, 2],
+        "condition": placed.word.tolist(),
+        "relation": np.where(sign >= 0, "excites", "inhibits").tolist(),
+        "effect": values[0],
+        "low": values[1],
+        "high": values[2],
+        "p_value": placed.p_value,
+        "q_value": placed.q_value,
+        "images": known.sum(axis=1),
+        "tested": tested,
+        "reason": placed.reason.tolist(),
+        "category": [_category(setting, chosen) for chosen in known],
+    }
+    shown = np.where(known & placed.shown, np.sign(sign)[:, None] * (placed.there - placed.elsewhere), -np.inf)
     return columns, [_exemplars(setting, row) for row in shown]
 
 

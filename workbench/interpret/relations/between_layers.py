@@ -197,13 +197,16 @@ def _check(store: Activations, model: ImageModel, images: Any, pairs: Sequence[t
 
 
 def _adjusted_together(graphs: Sequence[RelationGraph]) -> RelationGraph:
-    """One graph, with Benjamini-Hochberg over all single sources at once, and over all operators."""
+    """One graph, with Benjamini-Hochberg over all single sources at once, over all operators, and over conditions."""
     if len(graphs) == 1:
         return graphs[0]
     graph = RelationGraph.concatenate(graphs)
-    untried = sum(int(each.dataset.attrs.get("pairs_left_out", 0)) for each in graphs)
+    pairs, sides = (
+        sum(int(each.dataset.attrs.get(name, 0)) for each in graphs) for name in ("pairs_left_out", "sides_left_out")
+    )
     p_values, q_values = graph.column("p_value"), graph.column("q_value").copy()
-    partnered = graph.column("partner_unit") != NO_UNIT
-    for family, left_out in ((~partnered, untried), (partnered, 0)):
+    conditional = graph.column("condition").astype(str) != ""
+    joint = (graph.column("partner_unit") != NO_UNIT) & ~conditional
+    for family, left_out in ((~joint & ~conditional, pairs), (joint, 0), (conditional, sides)):
         q_values[family] = adjusted(p_values[family], untried=left_out)
     return RelationGraph(graph.dataset.assign(q_value=(EDGE, q_values)))

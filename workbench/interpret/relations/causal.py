@@ -42,6 +42,7 @@ def causal_edges(
     confirm: int = 4000,
     screen_images: int = 32,
     interactions: int = 300,
+    conditions: int = 100,
     seed: int = 0,
     batch_size: int = 64,
     path: str | PathLike[str] | None = None,
@@ -63,11 +64,17 @@ def causal_edges(
 
     Two sources that always act together can each be taken away without effect, if either suffices. So pairs that
     are mostly active together are also taken away together, and a source that matters once the other is gone gets
-    an edge, whose effect is that: of the source, given that the other is away.
+    an edge, whose effect is that: of the source, given that the other is away. Three or more that stand in for each
+    other are not sought: in trained networks most units of a layer are active together, so that taking whole groups
+    away leaves a state that no image gives, and what falls then says little of its members.
 
     Pairs of sources of one target get a further edge with the operator that joins them, "and", "or" or "and-not" (the
     source and not the partner), by the rule of :func:`~workbench.interpret.relations.interactions.operators`; its
     effect is the interaction, E(both) - E(source) - E(partner), in standard deviations of the target.
+
+    A source whose effect depends on which side of another source of the same target it lies gets an edge with a
+    condition, by the three tests of :func:`~workbench.interpret.relations.conditions.find_conditions`; in the last two
+    the map of the other source is moved to the other side. Its effect is by how much stronger the source is there.
 
     Only the part of the network between the layers is run again, where it can be traced.
 
@@ -90,6 +97,8 @@ def causal_edges(
             of targets, and the best are measured.
         screen_images: images a target on which pairs are screened.
         interactions: most pairs of sources to be taken away together.
+        conditions: most sources beside another, along an axis, to be tested by moving the other; 0 for none. They need
+            a source layer of maps.
         seed: of drawn stand-ins, of the images for screening, and of the bootstrap.
         batch_size: images or variants of images a pass.
         path: a folder in which finished pieces are kept; call again with the same arguments to go on after an
@@ -114,7 +123,7 @@ def causal_edges(
 
     Source: [vig2020], [syed2023]
     """
-    options = Options(active, least_share, q, confirm, screen_images, interactions, seed)
+    options = Options(active, least_share, q, confirm, screen_images, interactions, conditions, seed)
     count = count_images(images)
     _, first = next(model.batches(images, batch_size=min(batch_size, 8)))
     part = continuation(model, source, target, first)
@@ -144,7 +153,8 @@ def causal_edges(
     phases.finish()
     size = (model.input_shape[1], model.input_shape[2])
     rerun = "the part between the layers" if isinstance(part, TracedPart) else "the whole network"
-    return assemble(setting, verdicts, size=size, pairs_left_out=verdicts.untried, rerun=rerun, **facts)
+    left_out = {"pairs_left_out": verdicts.untried, "sides_left_out": verdicts.placed.untried if verdicts.placed else 0}
+    return assemble(setting, verdicts, size=size, rerun=rerun, **left_out, **facts)
 
 
 def chosen_units(wanted: Sequence[int] | None, layout: Layout, name: str) -> NDArray[np.int64]:

@@ -60,7 +60,7 @@ def compare(
         their difference; ``size``, its magnitude over the median magnitude of the significant effects of its kind, by
         which edges are ranked, since kinds have different units; ``p_value``, ``q_value`` of the change, from both
         intervals, NaN where one is missing; ``relation_before``, ``relation_after``; and the ends, ``kind``,
-        ``partner_layer``, ``partner_unit``, ``source_name``, ``target_name`` as in a graph. Edges that were kept, or
+        ``partner_layer``, ``partner_unit``, ``condition`` and the names as in a graph. Edges that were kept, or
         cannot be compared, come after those that changed.
 
     Raises:
@@ -106,12 +106,15 @@ def _key(edge: Edge, by: By, moved: Mapping[Unit, Unit]) -> Key | None:
     if by == "name":
         if not (edge.source_name and edge.target_name):
             return None
-        return edge.kind, edge.source_layer, edge.source_name, edge.target_layer, edge.target_name, str(edge.partner)
+        beside = edge.partner_name or str(edge.partner)
+        return (
+            edge.kind, edge.source_layer, edge.source_name, edge.target_layer, edge.target_name, beside, edge.condition
+        )  # fmt: skip
     ends = [moved.get(end, end) for end in (edge.source, edge.target)]
     if edge.kind in SYMMETRIC and edge.source_layer == edge.target_layer:
         ends.sort()
     ends.append(moved.get(edge.partner, edge.partner) if edge.partner else ("", NO_UNIT))
-    return edge.kind, *(f"{layer}:{unit:06d}" for layer, unit in ends)
+    return edge.kind, *(f"{layer}:{unit:06d}" for layer, unit in ends), edge.condition
 
 
 def _strength(edge: Edge) -> tuple[bool, float]:
@@ -164,7 +167,10 @@ def _scales(before: RelationGraph, after: RelationGraph, q: float) -> dict[str, 
 
 
 def _dataset(rows: list[dict[str, Any]], edges: list[Edge]) -> xr.Dataset:
-    texts = ("source_layer", "target_layer", "partner_layer", "kind", "source_name", "target_name")
+    texts = (
+        "source_layer", "target_layer", "partner_layer", "kind", "source_name", "target_name", "partner_name",
+        "condition",
+    )  # fmt: skip
     whole = ("source_unit", "target_unit", "partner_unit")
     columns: dict[str, Any] = {name: strings(getattr(edge, name) for edge in edges) for name in texts}
     columns |= {name: np.array([getattr(edge, name) for edge in edges], dtype=np.int64) for name in whole}

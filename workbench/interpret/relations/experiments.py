@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import InputError
+from workbench.interpret.relations.conditions import find_conditions
 from workbench.interpret.relations.interactions import Interactions, hidden, inseparable, together
 from workbench.interpret.relations.interventions import measure
 from workbench.interpret.relations.judging import Verdicts, judge
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from workbench.models import ImageModel
 
 # how much of the work each part is thought to be
-PHASES = {"survey": 1, "screening": 2, "effects": 4, "interactions": 2, "conditional effects": 1}
+PHASES = {"survey": 1, "screening": 2, "effects": 4, "interactions": 2, "conditional effects": 1, "places": 1}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Options:
     confirm: int
     screen_images: int
     interactions: int
+    conditions: int
     seed: int
 
     def __post_init__(self) -> None:
@@ -49,10 +51,11 @@ class Options:
                 f"active is {self.active}, least_share {self.least_share} and q {self.q}; expected shares in [0, 1) "
                 "and a q in (0, 1)."
             )
-        if self.confirm < 1 or self.screen_images < 2 or self.interactions < 0:
+        if self.confirm < 1 or self.screen_images < 2 or min(self.interactions, self.conditions) < 0:
             raise InputError(
-                f"confirm is {self.confirm}, screen_images {self.screen_images} and interactions {self.interactions}; "
-                "expected at least 1 pair to measure, 2 images to screen on, and 0 pairs of sources or more."
+                f"confirm is {self.confirm}, screen_images {self.screen_images}, interactions {self.interactions} and "
+                f"conditions {self.conditions}; expected at least 1 pair to measure, 2 images to screen on, 0 pairs of "
+                "sources or more, and 0 conditions or more."
             )
 
     def as_facts(self) -> dict[str, Any]:
@@ -63,7 +66,7 @@ class Options:
 def experiment(
     setting: Setting, units: tuple[NDArray[np.int64], NDArray[np.int64]], needed: int, options: Options
 ) -> Verdicts:
-    """Measure single sources, then pairs of them, then sources whose partner is away already.
+    """Measure single sources, pairs of them, sources whose partner is away already, and on which sides they act.
 
     Args:
         setting: what the experiments share.
@@ -93,7 +96,8 @@ def experiment(
         more = measure(setting, conditional, name="conditional effects")
         pairs, effects = np.concatenate([pairs, conditional]), effects.joined(more)
     verdicts = judge(setting, pairs, effects, least_share=options.least_share, q=options.q, untried=untried)
-    return verdicts.completed(found, units, reasons)
+    placed = find_conditions(setting, verdicts, most=options.conditions, q=options.q, seed=options.seed)
+    return verdicts.completed(found, placed, units, reasons)
 
 
 def surveyed(

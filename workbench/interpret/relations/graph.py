@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     import networkx as nx
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
+ADDED = {1: ("partner_name", "condition")}  # format to what edges did not have yet; all of it was empty
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +233,7 @@ class RelationGraph:
         target_layer: str | Sequence[str] | None = None,
         unit: tuple[str, int] | None = None,
         category: str | Sequence[str] | None = None,
+        conditional: bool | None = None,
         minimum_effect: float | None = None,
         minimum_images: int | None = None,
         tested: bool | None = None,
@@ -246,6 +248,7 @@ class RelationGraph:
             target_layer: the layer of the target.
             unit: layer and index; as source, target or partner.
             category: the category that most images of the edge belong to.
+            conditional: only edges with a condition, or only those without.
             minimum_effect: smallest magnitude of the effect; edges that were not tested have none.
             minimum_images: smallest number of images.
             tested: only edges that were tested, or only those that were not.
@@ -279,6 +282,8 @@ class RelationGraph:
                 keep &= values >= limit
         if tested is not None:
             keep &= self.column("tested") == tested
+        if conditional is not None:
+            keep &= (self.column("condition").astype(str) != "") == conditional
         return self.take(keep)
 
     def _touches(self, layer: str, unit: int) -> NDArray[np.bool_]:
@@ -319,7 +324,7 @@ class RelationGraph:
         """
         units = self.column("kind").astype(str) != "concept"
         changed = {}
-        for role in ("source", "target"):
+        for role in ("source", "target", "partner"):
             ends = zip(self.column(f"{role}_layer"), self.column(f"{role}_unit"), strict=True)
             given = strings(names.get((str(layer), int(unit)), "") for layer, unit in ends)
             changed[f"{role}_name"] = (EDGE, np.where(units & (given != ""), given, self.column(f"{role}_name")))
@@ -345,7 +350,7 @@ class RelationGraph:
                 )
             ]
             if edge.partner is not None:
-                ends.append((edge.partner, edge.partner_unit, ""))
+                ends.append((edge.partner, edge.partner_unit, edge.partner_name))
             for node, unit, name in ends:
                 known = result.nodes[node].get("name", "") if node in result else ""
                 result.add_node(node, layer=node[0], unit=unit, name=name or known)
@@ -394,7 +399,10 @@ class RelationGraph:
         except (OSError, KeyError, ValueError) as error:
             raise DamagedFileError(f"{path} cannot be read as a relation graph: {error}") from error
         found = dataset.attrs.get("format")
-        if found != FORMAT:
+        if found in ADDED:
+            empty = strings([""] * dataset.sizes[EDGE])
+            dataset = dataset.assign(dict.fromkeys(ADDED[found], (EDGE, empty))).assign_attrs(format=FORMAT)
+        elif found != FORMAT:
             raise DamagedFileError(f"{path} has the format {found!r}; expected {FORMAT}, a relation graph.")
         # an array without rows comes back without its type
         typed = {name: dataset[name].astype(object) for name in (*TEXTS, "exemplars") if name in dataset}

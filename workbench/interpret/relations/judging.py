@@ -12,6 +12,7 @@ from workbench.interpret.relations.evidence import PAIRS_AT_ONCE, adjusted, mean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.interpret.relations.conditions import Conditions
     from workbench.interpret.relations.interactions import Interactions
     from workbench.interpret.relations.interventions import Effects, Setting
 
@@ -32,6 +33,7 @@ class Verdicts:
         holds: (pair) bool, whether the q-value is as small as was asked for.
         untried: how many pairs screening left out.
         joint: effects of two sources at once; None before they were measured.
+        placed: effects on either side of another source; None before they were measured.
         units: all sources and all targets that were asked for.
         reasons: for each of these why it could not be tested, "" where it could.
     """
@@ -44,17 +46,19 @@ class Verdicts:
     holds: NDArray[np.bool_]
     untried: int
     joint: Interactions | None = None
+    placed: Conditions | None = None
     units: tuple[NDArray[np.int64], NDArray[np.int64]] = field(default_factory=lambda: (_NONE, _NONE))
     reasons: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
 
     def completed(
         self,
         joint: Interactions,
+        placed: Conditions,
         units: tuple[NDArray[np.int64], NDArray[np.int64]],
         reasons: tuple[list[str], list[str]],
     ) -> Verdicts:
-        """The same with what is known of pairs of sources, and of what could not be tested."""
-        return replace(self, joint=joint, units=units, reasons=reasons)
+        """The same with what is known of pairs of sources, of sides, and of what could not be tested."""
+        return replace(self, joint=joint, placed=placed, units=units, reasons=reasons)
 
     @property
     def reported(self) -> NDArray[np.int64]:

@@ -115,7 +115,7 @@ def with_names(graph: RelationGraph, names: Mapping[tuple[str, int], str]) -> Re
         A graph with these names.
     """
     columns = {}
-    for role in ("source", "target"):
+    for role in ("source", "target", "partner"):
         ends = zip(
             graph.column(f"{role}_layer"), graph.column(f"{role}_unit"), graph.column(f"{role}_name"), strict=True
         )

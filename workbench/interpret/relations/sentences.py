@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InputError
+from workbench.interpret.relations.table import CONDITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +19,12 @@ JOINED = {"and": "and", "or": "or", "and-not": "but not"}
 VERBS = {"together": "fires together with", "excites": "excites", "inhibits": "inhibits"}
 PLACES = ("left of", "right of", "above", "below", "inside", "around", "overlapping")
 VERBS |= {place: f"lies {place}" for place in PLACES} | {"overlapping": "overlaps with"}
-NODE = r"(unit|concept) (\d+) of ([^\s,]+)(?:, ([^,.;]+?),?)?"
+WHEN = "when it lies"  # begins a condition; names never hold these words
+NODE = rf"(unit|concept) (\d+) of ([^\s,]+)(?:, (?!{WHEN} )([^,.;]+?),?)?"
 JOINT = re.compile(rf"^{NODE} (and|or|but not) {NODE} together drive {NODE}$")
-SIMPLE = re.compile(rf"^{NODE} ({'|'.join(sorted(map(re.escape, VERBS.values()), key=len, reverse=True))}) {NODE}$")
+SAID = "|".join(sorted(map(re.escape, VERBS.values()), key=len, reverse=True))
+SIMPLE = re.compile(rf"^{NODE} ({SAID}) {NODE}$")
+CONDITION = re.compile(rf", {WHEN} ({'|'.join(CONDITIONS)}) {NODE}$")
 
 
 def sentence(edge: Edge, *, names: Mapping[tuple[str, int], str] | None = None, evidence: bool = True) -> str:
@@ -72,7 +76,9 @@ def paragraph(graph: RelationGraph, *, names: Mapping[tuple[str, int], str] | No
 def unsupported(text: str, graph: RelationGraph) -> list[str]:
     """The clauses of a text that no tested edge of a graph entails.
 
-    Reads the text anew, without regard to how it was made: who stands in which relation to whom, and the sign.
+    Reads the text anew, without regard to how it was made: who stands in which relation to whom, the sign, and on which
+    side of what. A sentence with a condition is entailed by an edge with that condition only, and one without by an
+    edge without.
 
     Args:
         text: sentences as :func:`paragraph` writes them; what it would not write is not supported.
@@ -99,26 +105,31 @@ def _read(said: str) -> tuple[Any, ...] | None:
             joint.group(10, 11, 12),
         )
         relation = next(name for name, written in JOINED.items() if written == word)
-        return first, relation, target, second
-    simple = SIMPLE.match(plain)
+        return first, relation, target, second, ""
+    placed = CONDITION.search(plain)
+    side, beside = (placed.group(1), placed.group(2, 3, 4)) if placed else ("", None)
+    simple = SIMPLE.match(plain[: placed.start()] if placed else plain)
     if not simple:
         return None
     relation = next(name for name, written in VERBS.items() if written == simple.group(5))
-    return simple.group(1, 2, 3), relation, simple.group(6, 7, 8), None
+    return simple.group(1, 2, 3), relation, simple.group(6, 7, 8), beside, side
 
 
 def _facts_of(edge: Edge) -> tuple[Any, ...]:
     kind = "concept" if edge.kind == "concept" else "unit"
     ends = [(kind, str(unit), layer) for layer, unit in (edge.source, edge.target)]
     partner = None if edge.partner is None else (kind, str(edge.partner[1]), edge.partner[0])
-    return ends[0], edge.relation, ends[1], partner
+    return ends[0], edge.relation, ends[1], partner, edge.condition
 
 
 def _clause(edge: Edge, names: Names) -> str:
     source = _called(edge, edge.source, edge.source_name, names)
     target = _called(edge, edge.target, edge.target_name, names).rstrip(",")
+    if edge.partner is not None and edge.condition:
+        partner = _called(edge, edge.partner, edge.partner_name, names).rstrip(",")
+        return f"{source} {VERBS.get(edge.relation, edge.relation)} {target}, {WHEN} {edge.condition} {partner}"
     if edge.partner is not None:
-        partner = _called(edge, edge.partner, "", names)
+        partner = _called(edge, edge.partner, edge.partner_name, names)
         return f"{source} {JOINED[edge.relation]} {partner} together drive {target}"
     return f"{source} {VERBS.get(edge.relation, edge.relation)} {target}"
 
@@ -126,13 +137,14 @@ def _clause(edge: Edge, names: Names) -> str:
 def _called(edge: Edge, end: tuple[str, int], own: str, names: Names) -> str:
     kind = "concept" if edge.kind == "concept" else "unit"
     name = re.sub(r"[\s,.;]+", " ", names.get(end, own) if kind == "unit" else own).strip()
+    name = name.replace(WHEN, "lying")
     return f"{kind} {end[1]} of {end[0]}" + (f", {name}," if name else "")
 
 
 def _evidence(edge: Edge) -> str:
     if not edge.tested:
         return f"not tested: {edge.reason}"
-    said = [f"effect {edge.effect:.3g}"]
+    said = [f"effect {edge.effect:.3g}" + (" more than on the other side" if edge.condition else "")]
     if edge.low == edge.low:  # not NaN
         said[0] += f", 95 % from {edge.low:.3g} to {edge.high:.3g}"
     if edge.q_value == edge.q_value:

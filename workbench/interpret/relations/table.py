@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EDGE, EXEMPLAR = "edge", "exemplar"
 KINDS = ("association", "spatial", "causal", "concept")
+CONDITIONS = ("left of", "right of", "above", "below")
 EFFECT_UNITS = {
     "association": "log2 of lift",
     "spatial": "share of the variance of displacement that pairing removes",
@@ -33,6 +34,8 @@ TEXTS = (
     "kind",
     "relation",
     "partner_layer",
+    "partner_name",
+    "condition",
     "category",
     "reason",
 )
@@ -54,7 +57,8 @@ class Edge:
         relation: the word, read as "source, relation, target": ``"together"``; ``"left of"``, ``"right of"``,
             ``"above"``, ``"below"``, ``"inside"``, ``"around"``, ``"overlapping"``; ``"excites"``, ``"inhibits"``;
             ``"and"``, ``"or"``, ``"and-not"`` with a partner.
-        effect: how strong, in the unit that the graph's attributes give for the kind; NaN where not tested.
+        effect: how strong, in the unit that the graph's attributes give for the kind; NaN where not tested. Of an edge
+            with a condition, by how much stronger it is where the condition holds than where it does not.
         low: lower end of the 95 % interval of the effect; NaN where unknown.
         high: its upper end.
         p_value: in [0, 1]; NaN where not tested.
@@ -64,11 +68,14 @@ class Edge:
         reason: why it was not tested, in words; "" where it was.
         offset_y: mean displacement of target minus source downwards, pixels of the network input; NaN: not spatial.
         offset_x: the same to the right.
-        partner_layer: of an interaction, the layer of the second source; "" for none.
+        partner_layer: of an interaction or a condition, the layer of the other source; "" for none.
         partner_unit: its index; -1 for none.
         category: the category that more than half of the images belong to; "" for none.
         source_name: what the source is called, where it is a concept or has a name.
         target_name: the same of the target.
+        partner_name: the same of the partner.
+        condition: how the source must lie to the partner: ``"left of"``, ``"right of"``, ``"above"``, ``"below"``, read
+            as "source excites target, when it lies left of partner"; "" for an edge without a condition.
         exemplars: identifiers of the images that show it best, the best first.
     """
 
@@ -93,6 +100,8 @@ class Edge:
     category: str = ""
     source_name: str = ""
     target_name: str = ""
+    partner_name: str = ""
+    condition: str = ""
     exemplars: tuple[str, ...] = ()
 
     @property
@@ -115,7 +124,7 @@ class Edge:
 
     @property
     def partner(self) -> tuple[str, int] | None:
-        """Layer and index of the second source of an interaction."""
+        """Layer and index of the other source of an interaction or a condition."""
         return None if self.partner_unit == NO_UNIT else (self.partner_layer, self.partner_unit)
 
 
@@ -263,12 +272,16 @@ def check(dataset: xr.Dataset) -> None:
 
 def _check_values(dataset: xr.Dataset) -> None:
     value = {name: dataset[name].values for name in (*WHOLE, *NUMBERS, "tested")}
-    empty = {name: dataset[name].values.astype(str) == "" for name in ("source_layer", "target_layer", "reason")}
+    empty = {
+        name: dataset[name].values.astype(str) == "" for name in ("source_layer", "target_layer", "reason", "condition")
+    }
     low, high, effect = value["low"], value["high"], value["effect"]
     conditions = {
         "has no layer": empty["source_layer"] | empty["target_layer"],
         "has a unit below 0": (value["source_unit"] < 0) | (value["target_unit"] < 0),
         "has a partner below -1": value["partner_unit"] < NO_UNIT,
+        "has an unknown condition": ~empty["condition"] & ~np.isin(dataset["condition"].values.astype(str), CONDITIONS),
+        "has a condition and no partner": ~empty["condition"] & (value["partner_unit"] == NO_UNIT),
         "rests on fewer than 0 images": value["images"] < 0,
         "has a p-value outside [0, 1]": (value["p_value"] < 0) | (value["p_value"] > 1),
         "has a q-value outside [0, 1]": (value["q_value"] < 0) | (value["q_value"] > 1),

@@ -42,11 +42,23 @@ def perfect(circuit: PlantedCircuit) -> list[Edge]:
     return [*edges, *(Edge("layer1", u, "layer2", v, "causal", "excites", 0.01, q_value=0.9) for u, v in sorted(false))]
 
 
+def sided(benchmark: ModuleType, circuit: PlantedCircuit) -> list[Edge]:
+    """Every condition that "and" gates set, as significant."""
+    return [
+        Edge(
+            *source, *target, "causal", "excites", 1.0, q_value=0.0, partner_layer=other[0], partner_unit=other[1],
+            condition=side,
+        )
+        for source, target, other, side in benchmark.planted_sides(circuit)
+    ]  # fmt: skip
+
+
 def test_a_graph_without_mistakes_has_full_marks(benchmark, circuit):
-    scores = benchmark.judge(circuit, RelationGraph.from_edges(perfect(circuit)), "causal")
+    edges = [*perfect(circuit), *sided(benchmark, circuit)]
+    scores = benchmark.judge(circuit, RelationGraph.from_edges(edges), "causal")
     assert scores == {
         "precision": 1.0, "recall": 1.0, "f1": 1.0, "auprc": 1.0, "sign": 1.0, "operator": 1.0, "offset": 0.0,
-        "shd": 0, "confounded": 0.0,
+        "shd": 0, "by_noise": None, "sides": 1.0, "false_sides": 0, "confounded": 0.0,
     }  # fmt: skip
 
 
@@ -67,7 +79,7 @@ def test_each_mistake_costs_what_it_should(benchmark, circuit):
     assert (flipped["f1"], flipped["sign"], flipped["shd"]) == (1.0, 24 / 25, 1)
     source, target = circuit.confounded_pairs[0]
     fooled = scores({}, (Edge("layer1", source, "layer2", target, "causal", "excites", 1.0, q_value=0.0),))
-    assert (fooled["confounded"], fooled["shd"]) == (0.5, 1)
+    assert (fooled["confounded"], fooled["shd"], fooled["by_noise"]) == (0.5, 1, 0.0)
     assert fooled["precision"] == pytest.approx(25 / 26)
     shifted = {
         index: replace(edges[index], offset_x=edges[index].offset_x + 2, offset_y=edges[index].offset_y)
@@ -90,6 +102,22 @@ def test_operators_count_whichever_source_comes_first_unless_that_matters(benchm
     assert share(lambda edge: replace(edge, relation="and")) == pytest.approx(2 / 7)
 
 
+def test_sides_are_judged(benchmark, circuit):
+    edges = sided(benchmark, circuit)
+    gate = next(gate for gate in circuit.gates if gate.operator == "and")
+    down = gate.offsets[0][0] - gate.offsets[1][0]
+    right = gate.offsets[0][1] - gate.offsets[1][1]
+    words = {edge.condition for edge in edges if edge.source_unit == gate.sources[0] and edge.target_unit == gate.unit}
+    assert words == {
+        *([] if down == 0 else ["above" if down < 0 else "below"]),
+        *([] if right == 0 else ["left of" if right < 0 else "right of"]),
+    }
+    wrong = [replace(edges[0], condition={"left of": "right of"}.get(edges[0].condition, "left of")), *edges[1:]]
+    assert benchmark.sides(circuit, RelationGraph.from_edges(wrong))[0] == pytest.approx(1 - 1 / len(edges))
+    false = replace(edges[0], source_layer="layer2", partner_layer="layer2", target_layer="classifier")
+    assert benchmark.sides(circuit, RelationGraph.from_edges([*edges, false])) == (1.0, 1)
+
+
 def test_places_are_judged_between_layers_of_maps_only(benchmark, circuit):
     edges = [edge for edge in perfect(circuit) if edge.source_layer == "layer1" and edge.partner is None]
     scores = benchmark.judge(circuit, RelationGraph.from_edges(edges), "spatial")
@@ -104,3 +132,8 @@ def test_the_reference_comes_first(benchmark):
     assert [images for images, _ in first[:5]] == [2_000] * 4 + [100]
     assert [each.saturating for _, each in first[:4]] == [False, False, True, True]
     assert {images for images, _ in settings} == {100, 300}
+    more = benchmark.settings(2, 10_000, 14)
+    assert len(more) == len(first) + 4
+    assert [each.seed for images, each in more if images == 2_000 and each not in [one for _, one in first]] == [
+        *range(10, 14)
+    ]

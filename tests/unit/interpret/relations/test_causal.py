@@ -65,8 +65,25 @@ def test_planted_operators_are_found_and_no_others(grown, gates):
         for gate in grown.circuit.gates
         if len(gate.sources) == 2
     }
-    edges = [edge for edge in gates.significant() if edge.partner is not None]
+    edges = [edge for edge in gates.significant().filter(conditional=False) if edge.partner is not None]
     assert {(edge.relation, edge.target_unit, (edge.source_unit, edge.partner_unit)) for edge in edges} == expected
+
+
+def test_planted_places_are_found_as_conditions_and_none_where_no_place_matters(grown, gates):
+    sided = {}
+    for gate in grown.circuit.gates:
+        for own, other in ((0, 1), (1, 0)) if len(gate.sources) == 2 else ():
+            away = np.subtract(gate.offsets[own], gate.offsets[other])
+            words = ["above" if away[0] < 0 else "below", "left of" if away[1] < 0 else "right of"]
+            for axis in np.flatnonzero(away):
+                sided[gate.sources[own], gate.unit, gate.sources[other], words[axis]] = gate
+    edges = gates.significant().filter(conditional=True)
+    found = {(edge.source_unit, edge.target_unit, edge.partner_unit, edge.condition): edge for edge in edges}
+    # a plain "or" of both at their places rises above what either gives, so that it has a side as well
+    assert set(found) <= set(sided)
+    assert not any(sided[key].redundant for key in found)
+    assert set(found) >= {key for key, gate in sided.items() if gate.operator == "and"}
+    assert {sided[key].operator for key, edge in found.items() if edge.relation == "inhibits"} == {"and-not"}
 
 
 def test_sources_that_stand_in_for_each_other_are_found_by_taking_both_away(grown, gates):
