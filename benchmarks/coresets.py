@@ -65,7 +65,6 @@ def body(options: argparse.Namespace) -> Iterator[str]:
             options.images,
             options.splits,
             options.random_draws,
-            options.all_shares,
             options.workers,
             options.pairs,
             options.keep,
@@ -92,7 +91,6 @@ def arguments() -> argparse.Namespace:
     part.add_argument("--images", type=int, default=600, help="scenes")
     part.add_argument("--splits", type=int, default=20, help="splits into halves")
     part.add_argument("--random-draws", type=int, default=2, help="random coresets a split")
-    part.add_argument("--all-shares", action="store_true", help="eight shares for every method, not for VEBI alone")
     part.add_argument("--workers", type=int, default=1, help="threads")
     names = [pair.name for pair in PAIRS]
     part.add_argument("--pairs", nargs="*", default=names, choices=names, help="methods and networks; all by default")

@@ -20,7 +20,6 @@ SEED = 23  # not the scenes on which the selectors of our own were designed
 METHODS = ("relevant_units", "concepts", "rules", "dissect")
 TITLES = {"relevant_units": "VEBI", "concepts": "ICE", "rules": "rules", "dissect": "dissection"}
 SIZES = {"relevant_units": 1.0, "concepts": 0.5, "rules": 0.5, "dissect": 2 / 3}  # of the images: some take longest
-FEW_SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
 TASKS = {"scenes_object": "object", "scenes_part": "part"}
 OPTIONS: dict[str, dict[str, Any]] = {
     "relevant_units": {},
