@@ -40,7 +40,7 @@ from torch import nn
 
 from workbench import evaluate, explain, models
 from workbench.data import scenes
-from workbench.evaluate.removal import at_once
+from workbench.explain import at_once
 
 try:
     import quantus

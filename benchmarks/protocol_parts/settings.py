@@ -1,4 +1,4 @@
-"""What is compared: the protocols of the benchmark, cheap enough for a quarter of an hour of one core."""
+"""What is compared: the protocols of the benchmark, cheap enough for about an hour of one core."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from workbench.explain import explainers
 TABLE = Path(__file__).resolve().parents[1] / "imagenet_to_coco.csv"
 PARTS = ("petals", "leaf", "beak", "wing", "tail", "leg", "roof", "door", "window")
 BINARISERS = (
-    "fraction(fraction=0.3)", "fraction(fraction=0.5)", "percentile(share=0.1)", "dataset_quantile", "otsu",
-    "mean_deviations", "triangle", "li", "yen", "area_matched",
+    "fraction(fraction=0.3)", "fraction(fraction=0.5)", "percentile(share=0.1)", "dataset_quantile", "otsu", "mean",
+    "mean_deviations", "triangle", "li", "yen", "two_means", "area_matched",
 )  # fmt: skip
 # neither the networks' training nor their held-out sets
 LEARN_SEED, SCORE_SEED = 3_000_017, 3_000_029
@@ -53,8 +53,9 @@ PHOTOGRAPH_METHODS = (
     "gradcam", "saliency", "input_x_gradient", "integrated_gradients(steps=8)", "smoothgrad(samples=5)",
     "occlusion(patch=56, stride=56)", "random_maps",
 )  # fmt: skip
-PHOTOGRAPHS = 16
-LEAST_AREA = 0.01
+SCENES, RANDOMISED, PHOTOGRAPHS = 100, 12, 48  # images of the tables
+LEAST_AREA = 0.01  # of an object or a part, as a share of the picture
+TILE = 256  # pixels of a photograph that serve as a picture of their own
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,10 @@ def described(cub70: Path | None) -> Iterator[Named]:
     weighted = ["waiou", *(f"waiou(binarise=otsu, weights={name})" for name in ("relevance", "area", "uniform"))]
     units: dict[str, Any] = {"methods": INTERPRETATIONS, "binarisers": BINARISERS}
     for network, choice in (
-        ("scenes_part", scenes("part", 50, PARTS)),
-        ("scenes_object", scenes("object", 50, PARTS)),
-        ("scenes_object_confounded", scenes("object_confounded", 50, (*PARTS, "watermark"))),
-        ("scenes_relation", scenes("relation", 50, ("red square", "blue circle"))),
+        ("scenes_part", scenes("part", SCENES, PARTS)),
+        ("scenes_object", scenes("object", SCENES, PARTS)),
+        ("scenes_object_confounded", scenes("object_confounded", SCENES, (*PARTS, "watermark"))),
+        ("scenes_relation", scenes("relation", SCENES, ("red square", "blue circle"))),
     ):
         yield Named(
             f"units {network}",
@@ -134,7 +135,7 @@ def described(cub70: Path | None) -> Iterator[Named]:
         Protocol(
             methods=explanations(),
             models=["scenes_part"],
-            data=[replace(scenes("part", 30, PARTS), learn=None)],
+            data=[replace(scenes("part", SCENES, PARTS), learn=None)],
             metrics=[*TRUTH, *LOCALISATION, *FAITHFULNESS, "sparseness"],
         ),
     )
@@ -146,7 +147,7 @@ def described(cub70: Path | None) -> Iterator[Named]:
                 (name, {**CHEAP, "extremal_perturbation": {"iterations": 20}}.get(name, {})) for name in explainers
             ],
             models=["scenes_part"],
-            data=[DataChoice.of(SceneSource("part", 8, seed=SCORE_SEED + 1), name="part scenes")],
+            data=[DataChoice.of(SceneSource("part", RANDOMISED, seed=SCORE_SEED + 1), name="part scenes")],
             metrics=["model_randomisation(layers=3)", "model_randomisation(layers=3, measure=ssim)"],
         ),
     )
@@ -182,11 +183,11 @@ def on_photographs() -> Iterator[Named]:
     )
     yield Named(
         "ade20k",
-        "Units of MobileNetV2 on the parts of three street scenes of ADE20K",
+        "Units of MobileNetV2 on the parts of street scenes of ADE20K",
         Protocol(
-            methods=["random_units(share=0.25)"],
+            methods=["dissect(quantile=0.98)", "random_units(share=0.25)"],
             models=[ModelChoice.of(network)],
-            data=[DataChoice.of(streets, name="ADE20K, parts", learn=streets)],
+            data=[DataChoice.of(tiles(streets, (1, 2)), name="ADE20K, parts", learn=tiles(streets, (0,)))],
             metrics=["waiou", "unit_localisation"],
             binarisers=("otsu", "fraction(fraction=0.5)", "dataset_quantile", "area_matched"),
         ),
@@ -211,6 +212,23 @@ def photographs(network: models.ImageModel, sources: Sequence[data.ImageSource])
                 AnnotatedImage(item.image, item.identifier, None, {str(category): np.any(masks, axis=0)}, boxes)
             )
     return [found[index] for index in np.random.default_rng(0).permutation(len(found))[:PHOTOGRAPHS]]
+
+
+def tiles(source: data.ImageSource, scenes: Sequence[int]) -> Photographs:
+    """Square pieces of some photographs that show a part large enough to be found."""
+    found: list[AnnotatedImage] = []
+    for scene in scenes:
+        item = source[scene]
+        height, width = item.image.shape[:2]
+        for top in range(0, height - TILE + 1, TILE):
+            for left in range(0, width - TILE + 1, TILE):
+                inside = np.s_[top : top + TILE, left : left + TILE]
+                masks = {name: mask[inside] for name, mask in item.masks.items()}
+                masks = {name: mask for name, mask in masks.items() if mask.mean() >= LEAST_AREA}
+                if masks:
+                    name = f"{item.identifier} {top} {left}"
+                    found.append(AnnotatedImage(item.image[inside], name, None, masks, ()))
+    return Photographs(tuple(found))
 
 
 def boxes_of(category: Any, masks: Sequence[np.ndarray]) -> tuple[data.Box, ...]:

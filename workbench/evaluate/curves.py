@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from workbench.evaluate.removal import at_once
-from workbench.explain import Meter
+from workbench.explain import Meter, at_once
 from workbench.explain.baselines import hiding
 
 if TYPE_CHECKING:

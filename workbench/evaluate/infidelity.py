@@ -12,8 +12,8 @@ from workbench.arrays import IMAGE
 from workbench.errors import InputError
 from workbench.evaluate.curves import hider
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import BASELINES, Explained, at_once, check_count, explained, report
-from workbench.explain import Meter
+from workbench.evaluate.removal import BASELINES, Explained, check_count, explained, report
+from workbench.explain import Meter, at_once
 from workbench.explain.baselines import describe
 
 if TYPE_CHECKING:

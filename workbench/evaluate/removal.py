@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from workbench.explain.score import Score
 
-CACHED = 5_000_000  # bytes of network input that a processor works on at once; more of them take longer a picture
 STEP = "step"
 FRACTION = "fraction"
 BASELINES = ("zero", "black", "mean", "blur", "noise", "hidden_mean")
@@ -170,21 +169,6 @@ def summarised(scores: xr.Dataset, facts: Mapping[str, Any]) -> xr.Dataset:
     return scores.assign({name: summary[name] for name in ("value", "low", "high", "n")}).assign_attrs(
         provenance(**facts)
     )
-
-
-def at_once(inputs: torch.Tensor, batch_size: int) -> int:
-    """How many inputs a forward pass takes: as many as allowed, and on the CPU no more than it is quick with.
-
-    Args:
-        inputs: (image, channel, y, x), for their size and device.
-        batch_size: the most that is allowed.
-
-    Returns:
-        At least 1.
-    """
-    if inputs.device.type != "cpu":
-        return batch_size
-    return max(1, min(batch_size, CACHED // (inputs[0].numel() * inputs.element_size())))
 
 
 def random_maps(heatmaps: xr.DataArray, *, seed: int = 0) -> xr.DataArray:

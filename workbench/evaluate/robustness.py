@@ -252,7 +252,7 @@ def _moved(
             copied = pairs >= count
             at = np.where(copied, (pairs - count) // samples, pairs)
             near = question.inputs.index_select(0, torch.from_numpy(at).to(question.inputs.device))
-            noisy = near + _noise(np.where(copied, (pairs - count) % samples, -1), radius, seed, near)
+            noisy = _noise(np.where(copied, (pairs - count) % samples, -1), radius, seed, near).add_(near)
             found = explain_with(explainer, model, noisy, question.targets[torch.from_numpy(at)], given)
             values[pairs[~copied]] = found.values[~copied]
             maps[pairs] = np.linalg.norm((found.values - values[at]).reshape(len(pairs), -1), axis=1)

@@ -15,13 +15,12 @@ from workbench.evaluate.removal import (
     FRACTION,
     STEP,
     Explained,
-    at_once,
     check_count,
     check_shares,
     explained,
     report,
 )
-from workbench.explain import Meter
+from workbench.explain import Meter, at_once
 from workbench.explain.baselines import describe
 
 if TYPE_CHECKING:

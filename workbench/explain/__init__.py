@@ -26,7 +26,7 @@ from workbench.explain.progress import Meter, Progress
 from workbench.explain.random_masks import rise
 from workbench.explain.registered import explain, explainers
 from workbench.explain.regression import kernel_shap, lime
-from workbench.explain.score import Question, ask
+from workbench.explain.score import Question, ask, at_once
 from workbench.explain.score_cam import score_cam
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Progress",
     "Question",
     "ask",
+    "at_once",
     "baseline_images",
     "baselines",
     "changed_boxes",

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from workbench.errors import InputError
-from workbench.explain.score import check_same, score_of
+from workbench.explain.score import at_once, check_same, score_of
 from workbench.models import ImageModel, structural_copy
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class Asking(nn.Module):
-    """A copy of the network that shares its weights, for captum to put hooks and flags on.
+    """A network as captum is given it: on a copy that shares its weights, which hooks and flags may be put on.
 
-    They never touch the user's network so, nor disturb a thread that uses it meanwhile.
+    So they never touch the user's network, nor disturb a thread that uses it meanwhile.
 
     Args:
         model: the model.
         score: ``"logit"`` or ``"probability"``.
         meter: counts the evaluations, and stops them.
-        network: the copy; made here where omitted.
+        network: what is asked; a copy that is made here where omitted.
     """
 
     def __init__(self, model: ImageModel, score: Score, meter: Meter, network: nn.Module | None = None) -> None:
@@ -85,10 +85,11 @@ class OneScore(Asking):
     Args:
         posed: the question that nobody has asked yet.
         meter: counts the evaluations, and stops them.
+        hooks: whether hooks will be put on the network, which is copied then.
     """
 
-    def __init__(self, posed: Posed, meter: Meter) -> None:
-        super().__init__(posed.model, posed.score, meter)
+    def __init__(self, posed: Posed, meter: Meter, *, hooks: bool) -> None:
+        super().__init__(posed.model, posed.score, meter, None if hooks else posed.model.module)
         self._posed = posed
         self.answers: list[torch.Tensor] = []
 
@@ -158,15 +159,21 @@ def attribute_all(
 
 
 def attribute_asking(
-    posed: Posed, step: int, attribute: Callable[[nn.Module, torch.Tensor, slice], torch.Tensor], meter: Meter
+    posed: Posed,
+    step: int,
+    attribute: Callable[[nn.Module, torch.Tensor, slice], torch.Tensor],
+    meter: Meter,
+    *,
+    hooks: bool = False,
 ) -> tuple[Question, torch.Tensor]:
     """Attributions by methods that take one pass an image, which is the prediction at once: nothing is asked before.
 
     Args:
         posed: what nobody has asked yet.
-        step: images at a time.
+        step: images at a time, at most; on the CPU as many as it is quick with.
         attribute: explains some images by an :class:`OneScore`, whose argument beside the inputs are the rows.
         meter: asked between steps whether to stop.
+        hooks: whether ``attribute`` puts hooks on the network; it is given a copy of it then.
 
     Returns:
         The question as answered in these passes, and (image, channel or 1, y, x) float.
@@ -177,7 +184,7 @@ def attribute_asking(
         InputError: no gradient leads through it, or it lacks a target.
         Interrupted: the meter was asked to stop.
     """
-    network, parts = OneScore(posed, meter), []
+    network, parts, step = OneScore(posed, meter, hooks=hooks), [], at_once(posed.inputs, step)
     for start in range(0, len(posed), step):
         meter.check()
         rows = slice(start, start + step)

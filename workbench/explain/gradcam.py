@@ -51,7 +51,7 @@ def gradcam(
         target: a category (index or name), one an image, or None for the predicted one.
         score: ``"logit"`` or ``"probability"``.
         layer: a layer that gives maps and is called once; None is :func:`default_layer`.
-        batch_size: images a forward pass.
+        batch_size: images a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked between batches; True ends the work with :class:`Interrupted`.
 
@@ -78,7 +78,7 @@ def gradcam(
         return found
 
     with Meter(len(posed), progress=progress, stop=stop, label="Grad-CAM") as meter:
-        question, enlarged = attribute_asking(posed, batch_size, attribute, meter)
+        question, enlarged = attribute_asking(posed, batch_size, attribute, meter, hooks=True)
     signed = enlarged[:, 0]
     return heatmaps(question, signed.clamp(min=0), signed=signed, method="gradcam", parameters={"layer": chosen})
 

@@ -68,7 +68,7 @@ def saliency(
         images: see :meth:`ImageModel.prepare`.
         target: a category (index or name), one an image, or None for the predicted one.
         score: ``"logit"`` or ``"probability"``.
-        batch_size: images a forward pass.
+        batch_size: images a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked between batches; True ends the work with :class:`Interrupted`.
 
@@ -120,7 +120,7 @@ def input_x_gradient(
         images: see :meth:`ImageModel.prepare`.
         target: a category (index or name), one an image, or None for the predicted one.
         score: ``"logit"`` or ``"probability"``.
-        batch_size: images a forward pass.
+        batch_size: images a forward pass, at most.
         progress: True for a bar, or a callable that takes :class:`Progress`.
         stop: asked between batches; True ends the work with :class:`Interrupted`.
 

@@ -41,6 +41,20 @@ class Progress:
 Report = bool | Callable[[Progress], Any]
 
 
+def check_stop(stop: Stop | None, *, doing: str) -> None:
+    """Stop here if that was asked, in work whose steps are too unlike each other to be counted.
+
+    Args:
+        stop: asked once; None never stops.
+        doing: what is being done, for the message.
+
+    Raises:
+        Interrupted: ``stop`` answered True.
+    """
+    if stop is not None and stop():
+        raise Interrupted(f"Stopped on request while {doing}.")
+
+
 class Meter:
     """Counts work, tells whoever asked, and stops when asked to.
 
@@ -82,9 +96,29 @@ class Meter:
     @property
     def seconds_left(self) -> float | None:
         """Seconds to the end at the pace so far; None before the first unit."""
-        if not self.done:
-            return None
-        return (time.monotonic() - self._started) / self.done * max(self.total - self.done, 0)
+        return self._left(self.done)
+
+    def _left(self, done: float) -> float | None:
+        return (time.monotonic() - self._started) / done * max(self.total - done, 0) if done else None
+
+    def within(self, count: int) -> Report:
+        """What work that is a part of this one reports to, so that a long part is heard of before it is done.
+
+        Args:
+            count: units of this work that the part stands for; whole ones are reported as done.
+
+        Returns:
+            For ``progress=`` of the part; False where nobody listens.
+        """
+        listener = self._report
+        if listener is None:
+            return False
+
+        def heard(part: Progress) -> None:
+            done = self.done + count * part.fraction
+            listener(Progress(int(done), self.total, self._left(done)))
+
+        return heard
 
     def check(self) -> None:
         """Stop here if that was asked.

@@ -16,6 +16,7 @@ from workbench.models.image_model import check_finite_logits
 Score = Literal["logit", "probability"]
 
 _AT_ONCE = 32  # images a forward pass, where nobody says how many
+CACHED = 5_000_000  # bytes of network input that a processor works on at once; more of them take longer a picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ class Question:
             return self.known
         numbers = torch.arange(len(self), device=self.inputs.device)
         with torch.no_grad():
-            return torch.cat([self.scores(self.inputs[rows], rows) for rows in numbers.split(_AT_ONCE)])
+            return torch.cat([self.scores(self.inputs[rows], rows) for rows in torch.split(numbers, _AT_ONCE)])
 
     @cached_property
     def facts(self) -> dict[str, str | int | float]:
@@ -103,6 +104,21 @@ def score_of(logits: torch.Tensor, targets: torch.Tensor, score: Score) -> torch
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
     table = wide.softmax(1) if check_score(score) == "probability" else wide
     return table.gather(1, targets[:, None])[:, 0]
+
+
+def at_once(inputs: torch.Tensor, batch_size: int) -> int:
+    """How many inputs a forward pass takes: as many as allowed, and on the CPU no more than it is quick with.
+
+    Args:
+        inputs: (image, channel, y, x), for their size and device.
+        batch_size: the most that is allowed.
+
+    Returns:
+        At least 1.
+    """
+    if inputs.device.type != "cpu":
+        return batch_size
+    return max(1, min(batch_size, CACHED // (inputs[0].numel() * inputs.element_size())))
 
 
 def check_score(score: Any) -> Score:
@@ -299,7 +315,7 @@ def ask(
         return Question(model, posed.inputs, posed.identifiers, posed.wanted, score)
     logits: list[torch.Tensor] = []
     with torch.no_grad():
-        for chunk in posed.inputs.split(batch_size):
+        for chunk in torch.split(posed.inputs, batch_size):
             logits.append(model.logits(chunk))
             if len(logits) == 1:
                 check_same(model, chunk, logits[0])

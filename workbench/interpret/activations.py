@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from workbench.explain.progress import Stop
     from workbench.models import ImageModel
 
 
@@ -260,7 +261,13 @@ def select(source: Activations, indices: Any) -> Selection:
 
 
 def observe(
-    model: ImageModel, images: Any, *, layers: str | Sequence[str], labels: Any = None, batch_size: int = 64
+    model: ImageModel,
+    images: Any,
+    *,
+    layers: str | Sequence[str],
+    labels: Any = None,
+    batch_size: int = 64,
+    stop: Stop | None = None,
 ) -> MemoryActivations:
     """Run a network over a few images and keep what its layers give in memory.
 
@@ -272,6 +279,7 @@ def observe(
         layers: names of layers, see ``model.layers``.
         labels: one integer an image, -1 for none.
         batch_size: images a forward pass.
+        stop: asked before each forward pass; True ends the work with :class:`Interrupted`.
 
     Returns:
         The activations, float32.
@@ -279,9 +287,11 @@ def observe(
     Raises:
         UnknownNameError: no such layer.
         InputError: the images cannot be used.
+        Interrupted: ``stop`` answered True.
     """
     import torch
 
+    from workbench.explain.progress import check_stop
     from workbench.models import capture
     from workbench.store.naming import dimension_names
 
@@ -294,6 +304,7 @@ def observe(
     logits: list[NDArray[np.float32]] = []
     with torch.inference_mode():
         for identifiers, inputs in model.batches(images, batch_size=batch_size):
+            check_stop(stop, doing=f"running {model.name!r} over the images")
             with capture(model, chosen) as found:
                 logits.append(model.logits(inputs).float().cpu().numpy())
             names += identifiers

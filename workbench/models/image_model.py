@@ -205,8 +205,9 @@ class ImageModel:
                 f"inputs have shape {tuple(inputs.shape)}: {inputs.shape[1]} channels; {self.name!r} takes "
                 f"{self.preprocessing.channels}. The order is (image, channel, y, x)."
             )
-        bad = ~torch.isfinite(inputs).flatten(1).all(1)
-        if bad.any():
+        # the sum is quicker, and not finite where anything is not; it may also overflow
+        bad = ~torch.isfinite(inputs).flatten(1).all(1) if not torch.isfinite(inputs.sum()) else None
+        if bad is not None and bad.any():
             raise NotFiniteError(
                 f"inputs hold NaN or infinity in {int(bad.sum())} of {len(inputs)} images, the first is image "
                 f"{int(bad.nonzero()[0])}. Repair or drop them."

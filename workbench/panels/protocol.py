@@ -17,7 +17,7 @@ from workbench.panels.protocol_cell import check_table, protocol_cell
 from workbench.panels.protocol_controls import ProtocolControls, ProtocolState
 from workbench.panels.protocol_pairs import Pairs
 from workbench.panels.protocol_table import cells_of, descending, interval, sorted_methods
-from workbench.panels.words import as_python
+from workbench.panels.words import as_python, time_left
 from workbench.view.words import count
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from workbench.explain import Progress
     from workbench.panels.parts.panel import Report
     from workbench.view import Picture
 
@@ -157,9 +158,14 @@ class ProtocolPanel(Panel[ProtocolState, ProtocolRequest]):
     def compute(self, request: ProtocolRequest, *, stop: Callable[[], bool], report: Report) -> xr.Dataset:
         """Make the maps of the method where they are not known, and cut them; see :meth:`Panel.compute`."""
         key = tuple(request.maps.values())
+
+        def told(progress: Progress) -> None:
+            words = f"Making the maps of {request.method}: {time_left(progress.seconds_left)}"
+            report(progress.fraction, words, None)
+
         if key not in self._maps:
             report(-1, f"Making the maps of {request.method}", None)
-        maps = self._maps.get(key, lambda: self._at_hand().heatmaps(**request.maps))
+        maps = self._maps.get(key, lambda: self._at_hand().heatmaps(**request.maps, progress=told, stop=stop))
         return protocol_cell(self.table, maps, **request.cell)
 
     def draw(self, result: xr.Dataset) -> Picture:

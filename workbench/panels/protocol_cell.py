@@ -95,8 +95,9 @@ def protocol_cell(
         ``table_high``, ``table_n``, what the table says; and, of the rows that are kept, ``heatmap`` (row, y, x)
         float32, ``chosen`` and ``mask`` (row, y, x) bool, ``picture`` (row, y, x, channel) float32 in [0, 1], ``iou``
         (row) and ``score`` (row), what the metric gave the image, NaN where there is none. Coordinates on ``row``:
-        ``image`` (identifier), ``unit`` (which of the method's maps) and ``part``, "" for explanations. Attributes:
-        what was asked for, ``measure``, ``kind``, and ``note``, why the table has no number, or "".
+        ``image`` (identifier), ``unit`` (the unit, concept or rule that it is a map of) and ``part``, "" for
+        explanations. Attributes: what was asked for, ``measure``, ``kind``, and ``note``, why the table has no number,
+        or "".
 
     Raises:
         InputError: no such table or maps, no row to show, an unknown order or a count below 1.
@@ -121,6 +122,7 @@ def protocol_cell(
     cell = table.sel(place)
     score = cell["score"].sel(seed=seed).values[np.asarray(maps["position"].values)]
     images = behind.image[rows]
+    names = [str(name) for name in maps[UNIT].values] if UNIT in maps.coords else []
     variables: dict[str, Any] = {
         **dict(zip(FIELDS, behind.estimate, strict=True)),
         **{f"table_{name}": float(cell[name]) for name in FIELDS},
@@ -133,7 +135,7 @@ def protocol_cell(
     }
     coords = {
         IMAGE: (ROW, strings(str(maps[IMAGE].values[index]) for index in images)),
-        UNIT: (ROW, strings(f"map {behind.unit[row]}" if behind.unit[row] >= 0 else "" for row in rows)),
+        UNIT: (ROW, strings(names[behind.unit[row]] if behind.unit[row] >= 0 else "" for row in rows)),
         PART: (ROW, strings(behind.part[row] for row in rows)),
     }
     facts = {

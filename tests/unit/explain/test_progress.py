@@ -6,6 +6,7 @@ import pytest
 
 from workbench.errors import DtypeError, Interrupted
 from workbench.explain import Meter, Progress
+from workbench.explain.progress import check_stop
 
 
 def test_reports() -> None:
@@ -47,3 +48,23 @@ def test_unusable_listeners() -> None:
         Meter(1, progress=3)  # type: ignore[arg-type]
     with pytest.raises(DtypeError, match="stop is True"):
         Meter(1, stop=True)  # type: ignore[arg-type]
+
+
+def test_a_part_of_the_work_is_heard_of_before_it_is_done() -> None:
+    told: list[Progress] = []
+    with Meter(8, progress=told.append) as meter:
+        meter.advance(2)
+        with Meter(10, progress=meter.within(4)) as inner:
+            inner.advance(5)
+            inner.advance(5)
+        meter.advance(4)
+    assert [report.done for report in told] == [2, 4, 6, 6]
+    assert all(report.total == 8 and report.seconds_left is not None for report in told)
+    assert Meter(8).within(4) is False, "nobody listens"
+
+
+def test_work_that_is_not_counted_can_be_stopped() -> None:
+    check_stop(None, doing="reading")
+    check_stop(lambda: False, doing="reading")
+    with pytest.raises(Interrupted, match="Stopped on request while reading masks"):
+        check_stop(lambda: True, doing="reading masks")

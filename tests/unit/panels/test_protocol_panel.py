@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import xarray as xr
 
 from workbench import data, models, view
 from workbench.data.scenes import SceneSource
-from workbench.errors import InputError, StoreMismatchError, UnknownNameError
+from workbench.errors import InputError, Interrupted, StoreMismatchError, UnknownNameError
 from workbench.evaluate import DataChoice, ModelChoice, Protocol, binarise, binarised_iou, method_comparison
 from workbench.panels import ProtocolPanel, protocol_cell
 from workbench.panels.protocol_table import cells_of, sorted_methods
@@ -141,10 +142,26 @@ def test_units_are_shown_on_the_parts_that_they_are_linked_to(panel: ProtocolPan
     panel.state.metric = FOUND
     result = panel.result
     np.testing.assert_allclose(float(result["value"]), float(result["table_value"]), rtol=1e-12)
-    assert all(str(name).startswith("map ") for name in result["unit"].values)
+    assert all(re.fullmatch(r"1:\d", str(name)) for name in result["unit"].values), "units of the layer '1'"
     both = (result["chosen"] & result["mask"]).sum(("y", "x"))
     np.testing.assert_allclose(result["iou"], both / (result["chosen"] | result["mask"]).sum(("y", "x")))
     assert f"{result['unit'].values[0]} on {result['part'].values[0]}" in panel.picture.alt
+
+
+def test_making_the_maps_tells_how_far_it_is_and_can_be_stopped(table: xr.Dataset, protocol: Protocol) -> None:
+    panel = ProtocolPanel(table, protocol=protocol)
+    said: list[tuple[float, str]] = []
+    request = panel.request()
+    panel.compute(request, stop=lambda: False, report=lambda share, words, _: said.append((share, words)))
+    assert said[0] == (-1, "Making the maps of saliency")
+    assert said[-1][0] == 1
+    assert "Making the maps of saliency: " in said[-1][1]
+    said.clear()
+    panel.compute(request, stop=lambda: True, report=lambda share, words, _: said.append((share, words)))
+    assert said == [], "maps that are known need no work that could be stopped"
+    fresh = ProtocolPanel(table, protocol=protocol)
+    with pytest.raises(Interrupted, match="Stopped on request"):
+        fresh.compute(request, stop=lambda: True, report=lambda *_: None)
 
 
 def test_a_cell_without_a_number_says_why_and_shows_its_images(panel: ProtocolPanel) -> None:

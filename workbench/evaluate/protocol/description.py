@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from workbench.errors import InputError, unknown_name
 from workbench.evaluate.binarise import Binariser, as_binariser
+from workbench.evaluate.protocol.checks import (
+    EXPLANATION,
+    INTERPRETATION,
+    OF_UNITS,
+    all_of,
+    as_seed,
+    check_method,
+    check_metric,
+    listed,
+)
 from workbench.evaluate.protocol.choices import Choice, DataChoice, ModelChoice, as_choice, canonical, digest
 from workbench.evaluate.registry import metrics as known_metrics
 from workbench.evaluate.waiou import Weights
-from workbench.explain import explainers
-from workbench.interpret import interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,11 +34,6 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of what the numbers mean; raised when the same description gives other ones
 Target = Literal["predicted", "label"]
-EXPLANATION, INTERPRETATION = "explanation", "interpretation"
-DRAWN = ("relevant_units", "dissect", "concepts", "concept_vectors", "rules")
-RANDOM_MAPS, RANDOM_UNITS, CHOSEN_UNITS = "random_maps", "random_units", "chosen_units"
-CONTROL_PARAMETERS = {RANDOM_MAPS: (), RANDOM_UNITS: ("share",), CHOSEN_UNITS: ("units",)}
-OF_UNITS = ("waiou", "unit_localisation")
 
 
 @dataclass(frozen=True)
@@ -113,15 +116,15 @@ class Protocol:
             DtypeError: something that has no description.
         """
         fields: dict[str, Any] = {
-            "methods": tuple(as_choice(item) for item in _listed("methods", methods)),
+            "methods": tuple(as_choice(item) for item in listed("methods", methods)),
             "models": tuple(
-                item if isinstance(item, ModelChoice) else ModelChoice.of(item) for item in _listed("models", models)
+                item if isinstance(item, ModelChoice) else ModelChoice.of(item) for item in listed("models", models)
             ),
-            "data": tuple(item if isinstance(item, DataChoice) else DataChoice.of(item) for item in _all(data)),
-            "metrics": tuple(as_choice(item) for item in _listed("metrics", metrics)),
-            "binarisers": tuple(as_binariser(item) for item in _listed("binarisers", binarisers)),
-            "weightings": tuple(str(item) for item in _listed("weightings", weightings)),
-            "seeds": tuple(_seed(item) for item in _listed("seeds", seeds)),
+            "data": tuple(item if isinstance(item, DataChoice) else DataChoice.of(item) for item in all_of(data)),
+            "metrics": tuple(as_choice(item) for item in listed("metrics", metrics)),
+            "binarisers": tuple(as_binariser(item) for item in listed("binarisers", binarisers)),
+            "weightings": tuple(str(item) for item in listed("weightings", weightings)),
+            "seeds": tuple(as_seed(item) for item in listed("seeds", seeds)),
             "target": target,
         }
         for name, value in fields.items():
@@ -289,8 +292,9 @@ class Protocol:
                 the message as a ``note`` in the table, and go on.
             progress: False, True for a bar, or a callable that takes :class:`~workbench.explain.Progress`; counts
                 cells.
-            stop: asked after each cell, and by explanation methods on the way where the engine is serial; True ends
-                the work with :class:`~workbench.errors.Interrupted`. What is finished stays.
+            stop: asked after each cell, and where the engine is serial also on the way: by explanation methods and
+                metrics, between batches of images and between steps. True ends the work with
+                :class:`~workbench.errors.Interrupted`. What is finished stays.
 
         Returns:
             Dataset. ``score`` (method, metric, model, data, seed, image) float64, NaN where there is none; ``value``,
@@ -334,7 +338,14 @@ class Protocol:
         return tabulate(self, Cells(self, path).values)
 
     def heatmaps(
-        self, *, method: str, model: str | None = None, data: str | None = None, seed: int | None = None
+        self,
+        *,
+        method: str,
+        model: str | None = None,
+        data: str | None = None,
+        seed: int | None = None,
+        progress: Report = False,
+        stop: Stop | None = None,
     ) -> xr.Dataset:
         """The maps behind one cell of the table, computed again, with the masks that they were scored on.
 
@@ -343,9 +354,14 @@ class Protocol:
             model: likewise; the first where omitted.
             data: likewise.
             seed: one of the seeds.
+            progress: False, True for a bar, or a callable that takes :class:`~workbench.explain.Progress`; counts the
+                images of explanations, and the steps of interpretations.
+            stop: asked by explanation methods, between batches of images and between steps; True ends the work with
+                :class:`~workbench.errors.Interrupted`.
 
         Returns:
-            Dataset: ``heatmap`` (image, y, x) float32 of explanations, (image, unit, y, x) of interpretations;
+            Dataset: ``heatmap`` (image, y, x) float32 of explanations, (image, unit, y, x) of interpretations, whose
+            ``unit`` says what each map is of: a unit (``"layer4:17"``), a category's concept, a concept, or a rule;
             ``picture`` (image, y, x, channel) float32 in [0, 1], what the network sees; ``mask`` (image, y, x) bool,
             the object, all False where it is not annotated; for interpretations ``part_mask`` (image, part, y, x)
             and ``shown`` (image, unit) bool, and ``relevance`` (image, unit) float64. Images have the table's order;
@@ -354,72 +370,11 @@ class Protocol:
         Raises:
             UnknownNameError: no such method, model, data or seed.
             InputError: something that is not at hand.
+            Interrupted: ``stop`` answered True.
         """
-        from workbench.evaluate.protocol.running import heatmaps_of
+        from workbench.evaluate.protocol.maps import heatmaps_of
 
-        return heatmaps_of(self, method=method, model=model, data=data, seed=seed)
-
-
-def kind_of(method: Choice) -> str:
-    """``"explanation"`` or ``"interpretation"``.
-
-    Args:
-        method: a method of a protocol.
-
-    Returns:
-        Its kind.
-    """
-    return EXPLANATION if method.name in explainers or method.name == RANDOM_MAPS else INTERPRETATION
-
-
-def check_method(method: Choice) -> None:
-    """Refuse a method that cannot take part, or a parameter that it does not have.
-
-    Args:
-        method: the method.
-
-    Raises:
-        UnknownNameError: no such method.
-        InputError: an unknown parameter, or one that the protocol sets.
-    """
-    if method.name in CONTROL_PARAMETERS:
-        allowed = set(CONTROL_PARAMETERS[method.name])
-    elif method.name in explainers:
-        known = inspect.signature(explainers[method.name].function).parameters
-        allowed = set(known) - {"model", "images", "target", "seed", "progress", "stop"}
-    elif method.name in DRAWN:
-        known = inspect.signature(interpreters[method.name].function).parameters
-        allowed = set(known) - {"store", "masks", "heatmaps", "examples", "head", "layer", "layers", "labels", "seed"}
-    else:
-        raise unknown_name("method", method.name, [*CONTROL_PARAMETERS, *explainers, *DRAWN])
-    _check_parameters("method", method, allowed)
-
-
-def check_metric(metric: Choice) -> None:
-    """Refuse a metric that is not registered, or a parameter that it does not have.
-
-    Args:
-        metric: the metric.
-
-    Raises:
-        UnknownNameError: no such metric.
-        InputError: an unknown parameter, or one that the protocol sets.
-    """
-    known = inspect.signature(known_metrics[metric.name].function).parameters
-    ours = {"heatmaps", "masks", "part_masks", "model", "images", "explainer", "truth", "label", "target", "seed"}
-    ours |= {"progress", "stop", "pool", "shown", "relevance", "link", "objects", "parameters", "other", "training"}
-    _check_parameters("metric", metric, set(known) - ours)
-    if "binarise" in metric.parameters:
-        as_binariser(metric.parameters["binarise"])
-
-
-def _check_parameters(kind: str, choice: Choice, allowed: set[str]) -> None:
-    for name in choice.parameters:
-        if name not in allowed:
-            raise InputError(
-                f"The {kind} {choice.name!r} takes no parameter {name!r} in a protocol; it takes "
-                f"{', '.join(sorted(allowed)) or 'none'}. Seeds, targets and masks are the protocol's own."
-            )
+        return heatmaps_of(self, method=method, model=model, data=data, seed=seed, progress=progress, stop=stop)
 
 
 def _with_images(choice: DataChoice, given: Mapping[str, Any]) -> DataChoice:
@@ -434,23 +389,3 @@ def _text(binariser: Binariser) -> str:
     """A binariser as text from which it is read back to the last bit."""
     inside = ", ".join(f"{name}={value!r}" for name, value in binariser.parameters)
     return f"{binariser.name}({inside})" if inside else binariser.name
-
-
-def _listed(name: str, values: Any) -> list[Any]:
-    found = [values] if isinstance(values, str) else list(values)
-    if not found:
-        raise InputError(f"{name} is empty; expected at least one.")
-    return found
-
-
-def _all(data: Any) -> list[Any]:
-    """Data as a list; one set of images alone is not taken for a list of them."""
-    if not isinstance(data, list | tuple):
-        return [data]
-    return _listed("data", data)
-
-
-def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"A seed is {value!r}; expected a whole number of zero or more.")
-    return value

@@ -8,22 +8,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import xarray as xr
-
-from workbench.arrays import CHANNEL, IMAGE, PART, UNIT, X, Y, provenance, strings
-from workbench.errors import InputError, unknown_name
+from workbench.errors import InputError
 from workbench.evaluate.protocol.cells import Cells
-from workbench.evaluate.protocol.description import INTERPRETATION, Protocol, kind_of
-from workbench.evaluate.protocol.scoring import Cell, cells, explanation_maps, score_cell
-from workbench.evaluate.protocol.situation import Situation
+from workbench.evaluate.protocol.scoring import Cell, cells, score_cell
+from workbench.evaluate.protocol.situation import situation_of
 from workbench.evaluate.protocol.table import tabulate
-from workbench.evaluate.protocol.units import unit_maps
 from workbench.explain import Meter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import xarray as xr
+
+    from workbench.evaluate.protocol.description import Protocol
     from workbench.explain.progress import Report, Stop
 
 Errors = Literal["raise", "keep"]
@@ -89,8 +86,8 @@ def _serial(protocol: Protocol, todo: list[Cell], errors: Errors, stop: Stop | N
     situation, of = None, ("", "")
     for cell in todo:
         if situation is None or of != (cell.model, cell.data):
-            situation, of = situation_of(protocol, cell.model, cell.data), (cell.model, cell.data)
-        yield cell, score_cell(protocol, situation, cell, errors=errors, stop=stop)
+            situation, of = situation_of(protocol, cell.model, cell.data, stop=stop), (cell.model, cell.data)
+        yield cell, score_cell(protocol, situation, cell, errors=errors)
 
 
 def _joblib(protocol: Protocol, todo: list[Cell], errors: Errors, workers: int) -> Any:
@@ -141,84 +138,3 @@ def _elsewhere(protocol: Protocol, cell: Cell, key: str, errors: Errors) -> tupl
         own = replace(situation.model, module=copy.deepcopy(situation.model.module))
         _here.situation, _here.of = replace(situation, model_choice=replace(choice, model=own)), of
     return cell, score_cell(protocol, _here.situation, cell, errors=errors)
-
-
-def situation_of(protocol: Protocol, model: str, data: str) -> Situation:
-    """A network before images.
-
-    Args:
-        protocol: with both at hand.
-        model: name of the model.
-        data: name of the data.
-
-    Returns:
-        The situation.
-    """
-    chosen = next(item for item in protocol.models if item.name == model)
-    images = next(item for item in protocol.data if item.name == data)
-    return Situation(chosen, images, protocol.target)
-
-
-def heatmaps_of(
-    protocol: Protocol, *, method: str, model: str | None, data: str | None, seed: int | None
-) -> xr.Dataset:
-    """The maps behind a cell; see :meth:`Protocol.heatmaps`.
-
-    Args:
-        protocol: the protocol.
-        method: as the table names it.
-        model: likewise, or None.
-        data: likewise, or None.
-        seed: one of the seeds, or None.
-
-    Returns:
-        Maps, pictures and masks.
-
-    Raises:
-        UnknownNameError: no such method, model, data or seed.
-    """
-    names = {
-        "method": [str(item) for item in protocol.methods],
-        "model": [item.name for item in protocol.models],
-        "data": [item.name for item in protocol.data],
-        "seed": [str(item) for item in protocol.seeds],
-    }
-    wanted = {"method": method, "model": model, "data": data, "seed": None if seed is None else str(seed)}
-    chosen = {}
-    for kind, name in wanted.items():
-        chosen[kind] = names[kind][0] if name is None else name
-        if chosen[kind] not in names[kind]:
-            raise unknown_name(kind, name, names[kind])
-    ready = protocol.at_hand()
-    situation = situation_of(ready, chosen["model"], chosen["data"])
-    choice = protocol.methods[names["method"].index(method)]
-    number = int(chosen["seed"])
-    if kind_of(choice) == INTERPRETATION:
-        return _of_units(situation, unit_maps(choice, situation, number))
-    found = explanation_maps(situation, choice, number)
-    positions = np.arange(len(situation.source))
-    return _described(
-        situation, xr.Dataset({"heatmap": found.drop_vars("signed", errors="ignore")}), positions, situation.inputs
-    )
-
-
-def _of_units(situation: Situation, found: Any) -> xr.Dataset:
-    half = found.half
-    maps = found.maps.drop_vars([name for name in found.maps.coords if name not in (IMAGE, UNIT)])
-    table = xr.Dataset({"heatmap": maps, "shown": ((IMAGE, UNIT), found.shown)})
-    table["relevance"] = ((IMAGE, UNIT), found.relevance)
-    table["part_mask"] = ((IMAGE, PART, Y, X), half.parts.values)
-    table = table.assign_coords({PART: half.parts[PART].values})
-    return _described(situation, table, half.positions, half.inputs)
-
-
-def _described(situation: Situation, table: xr.Dataset, positions: Any, inputs: Any) -> xr.Dataset:
-    pictures = situation.model.pictures(inputs)
-    table["picture"] = ((IMAGE, Y, X, CHANNEL), pictures)
-    objects = situation.objects
-    height, width = pictures.shape[1:3]
-    masks = np.zeros((len(positions), height, width), dtype=bool) if objects is None else objects.values[positions]
-    table["mask"] = ((IMAGE, Y, X), masks)
-    names = strings(situation.identifiers[int(index)] for index in positions)
-    facts = {"model": situation.model_choice.name, "data": situation.data_choice.name}
-    return table.assign_coords({IMAGE: names, "position": (IMAGE, positions)}).assign_attrs(provenance(**facts))

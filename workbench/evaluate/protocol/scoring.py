@@ -7,27 +7,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from workbench.arrays import IMAGE, X, Y, strings
+from workbench.arrays import IMAGE
 from workbench.errors import Interrupted, WorkbenchError
-from workbench.evaluate.protocol.description import INTERPRETATION, RANDOM_MAPS, Column, Protocol, kind_of
+from workbench.evaluate.protocol.checks import INTERPRETATION, RANDOM_MAPS, kind_of
+from workbench.evaluate.protocol.maps import explanation_maps
 from workbench.evaluate.protocol.units import UnitMaps, pool, unit_maps
 from workbench.evaluate.registry import metrics
-from workbench.evaluate.removal import random_maps
 from workbench.evaluate.tuning import cross_tuned
 from workbench.evaluate.unit_localisation import unit_localisation
 from workbench.evaluate.waiou import CONTROLS as UNIT_CONTROLS
 from workbench.explain import explainers
 
 if TYPE_CHECKING:
+    import xarray as xr
     from numpy.typing import NDArray
 
     from workbench.evaluate.protocol.choices import Choice
+    from workbench.evaluate.protocol.description import Column, Protocol
     from workbench.evaluate.protocol.situation import Situation
-    from workbench.explain.progress import Stop
 
-BATCH = 32  # images that a method explains at a time
 FIELDS = ("value", "low", "high", "n")
 
 
@@ -64,23 +63,21 @@ def cells(protocol: Protocol) -> list[Cell]:
     ]
 
 
-def score_cell(
-    protocol: Protocol, situation: Situation, cell: Cell, *, errors: str = "raise", stop: Stop | None = None
-) -> dict[str, Any]:
+def score_cell(protocol: Protocol, situation: Situation, cell: Cell, *, errors: str = "raise") -> dict[str, Any]:
     """Score one method.
 
     Args:
         protocol: the protocol, at hand.
-        situation: the network and the images of the cell.
+        situation: the network and the images of the cell; its ``stop`` is asked on the way.
         cell: which.
         errors: ``"raise"``, or ``"keep"`` the message.
-        stop: handed to the explanation method.
 
     Returns:
         Name of a column to ``{"note": why there is no number}``, or to its ``score``, one an image, ``own`` (value,
         low, high, n) where they are not the mean's, and ``controls``, name to (value, low, high, n). Plain content.
 
     Raises:
+        Interrupted: the situation's ``stop`` answered True.
         WorkbenchError: as the method and the metrics.
     """
     method = next(item for item in protocol.methods if str(item) == cell.method)
@@ -95,7 +92,7 @@ def score_cell(
     made: Any = None
     failed = ""
     try:
-        made = scorer(situation, method, cell.seed, stop)
+        made = scorer(situation, method, cell.seed)
     except Interrupted:
         raise
     except WorkbenchError as error:
@@ -106,6 +103,7 @@ def score_cell(
         if failed:
             result[column.label] = {"note": failed}
             continue
+        situation.check(f"scoring {cell.method}")
         try:
             result[column.label] = made.score(column)
         except Interrupted:
@@ -117,46 +115,12 @@ def score_cell(
     return result
 
 
-def explanation_maps(situation: Situation, method: Choice, seed: int, stop: Stop | None = None) -> xr.DataArray:
-    """Heatmaps of all images by one method.
-
-    Args:
-        situation: network and images.
-        method: an explanation method, or random maps.
-        seed: handed to methods that draw.
-        stop: ends the work when it answers True.
-
-    Returns:
-        (image, y, x) float32 with the names of the images.
-    """
-    inputs, targets = situation.inputs, situation.targets
-    if method.name == RANDOM_MAPS:
-        height, width = inputs.shape[2:]
-        blank = xr.DataArray(np.zeros((len(inputs), height, width), dtype=np.float32), dims=(IMAGE, Y, X))
-        found = random_maps(blank.assign_coords(target=(IMAGE, targets)), seed=seed)
-        return found.assign_coords({IMAGE: strings(situation.identifiers)})
-    options = method.parameters
-    known = inspect.signature(explainers[method.name].function).parameters
-    if "seed" in known:
-        options["seed"] = seed
-    if "stop" in known:
-        options["stop"] = stop
-    parts = []
-    for start in range(0, len(inputs), BATCH):
-        some = slice(start, start + BATCH)
-        found = explainers[method.name](situation.model, inputs[some], target=targets[some].tolist(), **options)
-        kept = {"target": (IMAGE, targets[some]), "signed": ((IMAGE, Y, X), found.coords["signed"].values)}
-        parts.append(xr.DataArray(found.values, dims=(IMAGE, Y, X), coords=kept))
-    maps = xr.concat(parts, IMAGE).assign_attrs(method=method.name)
-    return maps.assign_coords({IMAGE: strings(situation.identifiers)})
-
-
 class _Explanations:
     """Maps of one explanation method, made when first scored."""
 
-    def __init__(self, situation: Situation, method: Choice, seed: int, stop: Stop | None) -> None:
-        self._situation, self._method, self._seed, self._stop = situation, method, seed, stop
-        self._maps = explanation_maps(situation, method, seed, stop)
+    def __init__(self, situation: Situation, method: Choice, seed: int) -> None:
+        self._situation, self._method, self._seed = situation, method, seed
+        self._maps = explanation_maps(situation, method, seed)
 
     def score(self, column: Column) -> dict[str, Any]:
         """One column."""
@@ -188,7 +152,7 @@ class _Explanations:
         if "batch_size" in known:
             options.setdefault("batch_size", 64)
         return _collected(
-            metric(self._maps, self._situation.model, self._situation.inputs, stop=self._stop, **options),
+            metric(self._maps, self._situation.model, self._situation.inputs, stop=self._situation.stop, **options),
             len(self._maps),
         )
 
@@ -205,7 +169,7 @@ class _Explanations:
             situation.inputs,
             target=situation.targets.tolist(),
             parameters=parameters,
-            stop=self._stop,
+            stop=situation.stop,
             **options,
         )
         return _collected(found, len(self._maps))
@@ -218,7 +182,7 @@ def _single(thresholds: Any) -> bool:
 class _Units:
     """Maps of one interpretation method, and what they are scored on."""
 
-    def __init__(self, situation: Situation, method: Choice, seed: int, stop: Stop | None) -> None:
+    def __init__(self, situation: Situation, method: Choice, seed: int) -> None:
         self._situation, self._seed = situation, seed
         self._found: UnitMaps = unit_maps(method, situation, seed)
         self._pool = pool(situation, self._found.half)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from workbench.arrays import IMAGE, strings
 from workbench.data.source import Subset
@@ -15,17 +16,22 @@ from workbench.errors import InputError
 from workbench.evaluate.part_masks import part_masks
 from workbench.evaluate.protocol.choices import ANY, TARGET
 from workbench.evaluate.regions import masks_on_grid
+from workbench.explain.progress import check_stop
 from workbench.interpret import Head, observe
 
 if TYPE_CHECKING:
-    import torch
     import xarray as xr
     from numpy.typing import NDArray
 
     from workbench.data.source import AnnotatedImage, ImageSource
     from workbench.evaluate.protocol.choices import DataChoice, ModelChoice
+    from workbench.evaluate.protocol.description import Protocol
+    from workbench.explain.progress import Stop
     from workbench.interpret import MemoryActivations
     from workbench.models import ImageModel
+
+
+BATCH = 64  # images that the network is asked for at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +59,25 @@ class Situation:
         model_choice: the network, at hand.
         data_choice: the images, at hand.
         target: what explanations explain.
+        stop: asked between the steps of all that is made here; True ends the work with
+            :class:`~workbench.errors.Interrupted`. What is finished by then is kept.
     """
 
     model_choice: ModelChoice
     data_choice: DataChoice
     target: str
+    stop: Stop | None = None
+
+    def check(self, doing: str) -> None:
+        """Stop here if that was asked.
+
+        Args:
+            doing: what is being done, for the message.
+
+        Raises:
+            Interrupted: it was.
+        """
+        check_stop(self.stop, doing=doing)
 
     @property
     def model(self) -> ImageModel:
@@ -81,7 +101,11 @@ class Situation:
     @cached_property
     def inputs(self) -> torch.Tensor:
         """(image, channel, y, x), network input."""
-        return self.model.prepare(self.source)
+        parts = []
+        for _, chunk in self.model.batches(self.source, batch_size=BATCH):
+            parts.append(chunk)
+            self.check("preparing the images")
+        return torch.cat(parts)
 
     @cached_property
     def targets(self) -> NDArray[np.int64]:
@@ -91,7 +115,11 @@ class Situation:
             InputError: labels are wanted and there are none, or they count other categories than the network's.
         """
         if self.target == "predicted":
-            return np.asarray(self.model.predict(self.inputs)["predicted"].values, dtype=np.int64)
+            found = []
+            for chunk in torch.split(self.inputs, BATCH):
+                self.check("predicting")
+                found.append(self.model.predict(chunk, batch_size=BATCH)["predicted"].values)
+            return np.concatenate(found).astype(np.int64)
         labels = self.source.labels
         if labels is None or (np.asarray(labels) < 0).any():
             raise InputError(f"target is 'label', but not every image of {self.data_choice.name!r} has a label.")
@@ -108,6 +136,7 @@ class Situation:
         categories = self.model.categories
         masks = []
         for index in range(len(self.source)):
+            self.check("reading masks")
             item = self.source[index]
             category = categories[self.targets[index]] if categories else str(self.targets[index])
             masks.append(_object(item, self.data_choice.objects, category))
@@ -131,7 +160,7 @@ class Situation:
             return None
         present = {name for index in range(len(self.source)) for name in self._part_names(self.source, index)}
         of: Any = "part" if present else "object"
-        return intervention_truth(self.model, self.source, of=of, target=self.targets.tolist())
+        return intervention_truth(self.model, self.source, of=of, target=self.targets.tolist(), stop=self.stop)
 
     @staticmethod
     def _part_names(source: Any, index: int) -> set[str]:
@@ -183,7 +212,7 @@ class Situation:
             parts = _parts(some, self.model, self.data_choice.parts if names is None else names)
         if parts is None:
             raise InputError(f"{self.data_choice.name!r} has no masks of parts, which units could be linked to.")
-        store = observe(self.model, inputs, layers=self.model_choice.layer)
+        store = observe(self.model, inputs, layers=self.model_choice.layer, stop=self.stop)
         named = [str(source.identifiers[int(index)]) for index in positions]
         return Half(positions, _named(store, named), parts, inputs)
 
@@ -191,6 +220,23 @@ class Situation:
     def head(self) -> Head:
         """The network behind the layer."""
         return Head(self.model, self.model_choice.layer)
+
+
+def situation_of(protocol: Protocol, model: str, data: str, *, stop: Stop | None = None) -> Situation:
+    """A network before images.
+
+    Args:
+        protocol: with both at hand.
+        model: name of the model.
+        data: name of the data.
+        stop: as :class:`Situation` has it.
+
+    Returns:
+        The situation.
+    """
+    chosen = next(item for item in protocol.models if item.name == model)
+    images = next(item for item in protocol.data if item.name == data)
+    return Situation(chosen, images, protocol.target, stop)
 
 
 def _named(store: MemoryActivations, identifiers: list[str]) -> MemoryActivations:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from workbench.arrays import IMAGE, provenance, strings
-from workbench.evaluate.protocol.description import kind_of
+from workbench.evaluate.protocol.checks import kind_of
 from workbench.evaluate.protocol.scoring import FIELDS, Cell
 from workbench.evaluate.registry import metrics
 from workbench.stats import bootstrap_dataset

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from workbench.arrays import CATEGORY, IMAGE, PART, UNIT, strings
 from workbench.errors import InputError, unknown_name
-from workbench.evaluate.protocol.description import CHOSEN_UNITS, RANDOM_UNITS
-from workbench.explain import explain
+from workbench.evaluate.protocol.checks import CHOSEN_UNITS, RANDOM_UNITS
+from workbench.explain import Meter, explain
 from workbench.interpret import concept_vectors, concepts, dissect, heatmaps, relevant_units, rules, unit_heatmaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from workbench.evaluate.protocol.choices import Choice
     from workbench.evaluate.protocol.situation import Half, Situation
+    from workbench.explain.progress import Report
 
 LEAST_EXAMPLES = 6  # of a concept; concept_vectors refuses fewer
 ROWS = "row"
@@ -31,7 +32,8 @@ class UnitMaps:
     """What a method shows on the images that it is scored on.
 
     Attributes:
-        maps: (image, unit, y, x) float32 on the network's grid.
+        maps: (image, unit, y, x) float32 on the network's grid; the coordinate ``unit`` says what each is of: a unit
+            (``"layer4:17"``), a category's concept, a concept's name, or a rule.
         shown: (image, unit) bool, where each map is part of what is said of the image.
         relevance: (image, unit) float64 of zero or more, how much the method says it matters there; ones where it
             does not say.
@@ -44,7 +46,7 @@ class UnitMaps:
     half: Half
 
 
-def unit_maps(method: Choice, situation: Situation, seed: int) -> UnitMaps:
+def unit_maps(method: Choice, situation: Situation, seed: int, *, progress: Report = False) -> UnitMaps:
     """Interpret one half of the images, or those meant for learning, and draw what was found on the others.
 
     What belongs to a category is shown on images that the network takes for it, what belongs to none on all; and
@@ -53,17 +55,24 @@ def unit_maps(method: Choice, situation: Situation, seed: int) -> UnitMaps:
 
     Args:
         method: an interpretation method or a control.
-        situation: network and images.
+        situation: network and images; its ``stop`` is asked between the steps.
         seed: of the split and of the method.
+        progress: as :class:`~workbench.explain.Meter` takes it; counts two steps, the activations and what is made of
+            them.
 
     Returns:
         The maps.
 
     Raises:
+        Interrupted: the situation's ``stop`` answered True.
         WorkbenchError: as the method, or nothing was found.
     """
-    learned, scored = situation.halves(seed)
-    values, category, relevance = _drawn(method, situation, learned, scored, seed)
+    with Meter(2, progress=progress, stop=situation.stop, label=method.name) as meter:
+        meter.check()
+        learned, scored = situation.halves(seed)
+        meter.advance(1)
+        values, category, relevance = _drawn(method, situation, learned, scored, seed)
+        meter.advance(1)
     predicted = np.asarray(scored.store.predicted)
     belongs = np.ones(values.shape[:2], dtype=bool) if category is None else category[predicted]
     responding = np.asarray(values.values.max(axis=(2, 3)) > 0) | (method.name == RANDOM_UNITS)
@@ -146,10 +155,12 @@ def _chosen(method: Choice, situation: Situation, half: Half) -> Found:
     return _of_units(situation, half, np.array(every)), belongs, None
 
 
-def _by_heatmaps(result: xr.Dataset, situation: Situation, half: Half, category: str | None = None) -> xr.DataArray:
-    found = heatmaps(result, half.store, category=category, size=_size(situation))
-    kept = {UNIT: found[UNIT].values} if UNIT in found.coords else {}
-    return _as_maps(found.values, half).assign_coords(kept)
+def _by_heatmaps(
+    result: xr.Dataset, situation: Situation, half: Half, names: Sequence[str] | None = None, **options: Any
+) -> xr.DataArray:
+    """Maps of what was found, under the names that are given, or else under those of the units."""
+    found = heatmaps(result, half.store, size=_size(situation), **options)
+    return _as_maps(found.values, half).assign_coords({UNIT: strings(found[UNIT].values if names is None else names)})
 
 
 def _relevant(method: Choice, situation: Situation, learned: Half, scored: Half, seed: int) -> Found:
@@ -174,7 +185,11 @@ def _concepts(method: Choice, situation: Situation, learned: Half, scored: Half,
     layer = situation.model_choice.layer
     result = concepts(learned.store, layer=layer, head=situation.head, seed=seed, **options)
     found = [str(name) for name in result[CATEGORY].values]
-    each = [_by_heatmaps(result, situation, scored, category=name) for name in found]
+    numbers = result["concept"].values
+    each = [
+        _by_heatmaps(result, situation, scored, [f"{name}, concept {number}" for number in numbers], category=name)
+        for name in found
+    ]
     count = each[0].sizes[UNIT]
     belongs = np.zeros((len(names), len(found) * count), dtype=bool)
     relevance = np.zeros(belongs.shape)
@@ -202,7 +217,7 @@ def _vectors(method: Choice, situation: Situation, learned: Half, scored: Half, 
     options = {"draws": 5, "random_concepts": 19, **method.parameters}
     layer = situation.model_choice.layer
     result = concept_vectors(learned.store, examples, head=situation.head, layer=layer, seed=seed, **options)
-    return _by_heatmaps(result, situation, scored), None, None
+    return _by_heatmaps(result, situation, scored, [f"concept {name}" for name in examples]), None, None
 
 
 def _rules(method: Choice, situation: Situation, learned: Half, scored: Half, seed: int) -> Found:
@@ -211,11 +226,20 @@ def _rules(method: Choice, situation: Situation, learned: Half, scored: Half, se
     heat = heat.assign_coords({IMAGE: strings(learned.store.identifiers)})
     options = {"size": max(4, round(min(_size(situation)) / 4)), **method.parameters}
     result = rules(learned.store, heat, layer=situation.model_choice.layer, **options)
-    maps = _by_heatmaps(result, situation, scored)
+    maps = _by_heatmaps(result, situation, scored, _rules_in_words(result))
     own = np.asarray(result["category_index"].values)
     belongs = own[None] == np.arange(len(learned.store.categories))[:, None]
     strength = (result["support"] * result["confidence"]).values.astype(np.float64)
     return maps, belongs, np.where(belongs, strength[None], 0.0)
+
+
+def _rules_in_words(result: xr.Dataset) -> list[str]:
+    """Each rule as ``"units 3 + 17 \N{RIGHTWARDS ARROW} bird"``."""
+    numbers, owners = result["index"].values, result["category_of_rule"].values
+    return [
+        f"units {' + '.join(str(number) for number in numbers[member])} \N{RIGHTWARDS ARROW} {owner}"
+        for member, owner in zip(result["member"].values, owners, strict=True)
+    ]
 
 
 MAKERS: dict[str, Callable[[Choice, Situation, Half, Half, int], Found]] = {
