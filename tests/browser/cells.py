@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import nbformat
@@ -64,6 +65,15 @@ coresets = CoresetPanel(store, many, labels="true")
 coresets.state.fraction = 0.2
 coresets
 """
+CORESET_CONCEPTS = """
+from workbench.interpret import coreset
+
+prepared = coreset.subject("concepts", store, labels="true", layer="1", count=3)
+concepts = CoresetPanel(store, many, labels="true", method=prepared)
+concepts.state.fraction = 0.4
+concepts.state.category = "house"
+concepts
+"""
 PROTOCOL = """
 from workbench.evaluate import Protocol
 from workbench.panels import ProtocolPanel
@@ -94,6 +104,49 @@ places = relations.spatial_edges(store, model, pairs=[("layer4", "layer4")], uni
 graph = relations.RelationGraph.concatenate([causes, places])
 related = RelationPanel(graph, model, images, store=store)
 related
+"""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook with one panel in it, for one file of tests.
+
+    Attributes:
+        name: of the file.
+        cells: its code.
+        height: of the browser's window, in pixels.
+        reset: code that brings the panel back to the state in which it began.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    height: int
+    reset: str
+
+
+# Many more edges than can be read at once: 64 units a layer, three layers, three kinds.
+MANY_RELATIONS = """
+from workbench import models
+from workbench.data.scenes import SceneSource
+from workbench.interpret import observe, relations
+from workbench.panels import RelationPanel
+
+model = models.load("scenes_relation")
+images = SceneSource("relation", 100, seed=3)
+layers = ["layer3", "layer4", "classifier"]
+store = observe(model, images, layers=layers)
+units = {"layer3": range(40), "layer4": range(48)}
+causes = relations.causal_edges(
+    model, images, source="layer4", target="classifier", interactions=0, least_share=0
+)
+pairs = [("layer3", "layer4")]
+graph = relations.RelationGraph.concatenate([
+    causes,
+    relations.association_edges(store, model, pairs=pairs, units=units),
+    relations.spatial_edges(store, model, pairs=pairs, units=units),
+])
+many = RelationPanel(graph, model, images, store=store)
+many
 """
 
 

@@ -10,15 +10,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cells import EXPLANATION, MODEL, UNITS, write_notebook
+from cells import EXPLANATION, MODEL, UNITS, Notebook, write_notebook
 from chromium import launch, required
-from pages import Screen
+from pages import Screen, rest
 from servers import Server, jupyterlab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Locator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,3 +55,24 @@ def screen(lab: Server, browser: Browser) -> Iterator[Screen]:
     opened = Screen.blank(browser).open_notebook(lab, "panels.ipynb").run_all()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def opened(request: pytest.FixtureRequest, lab: Server, browser: Browser) -> Iterator[Screen]:
+    """The ``NOTEBOOK`` of the file, run."""
+    notebook: Notebook = request.module.NOTEBOOK
+    write_notebook(lab.folder / notebook.name, *notebook.cells)
+    screen = Screen.blank(browser, height=notebook.height).open_notebook(lab, notebook.name).run_all()
+    yield screen
+    screen.close()
+
+
+@pytest.fixture
+def panel(request: pytest.FixtureRequest, opened: Screen) -> Iterator[Locator]:
+    """The panel in that notebook, in the state in which it began."""
+    notebook: Notebook = request.module.NOTEBOOK
+    panel = opened.panel(0)
+    yield panel
+    opened.code(notebook.reset)
+    rest(panel)
+    assert opened.errors == []

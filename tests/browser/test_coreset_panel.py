@@ -8,41 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cells import CORESET, MODEL, write_notebook
+from cells import CORESET, CORESET_CONCEPTS, MODEL, Notebook
 from pages import Screen, changes, picture, rest, violations
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Locator
-    from servers import Server
+    from playwright.sync_api import Locator
 
 SECONDS = 30_000
-
-
-@pytest.fixture(scope="module")
-def opened(lab: Server, browser: Browser) -> Iterator[Screen]:
-    """A notebook with the panel in it, run."""
-    write_notebook(lab.folder / "coreset.ipynb", MODEL, CORESET)
-    screen = Screen.blank(browser, height=1900).open_notebook(lab, "coreset.ipynb").run_all()
-    yield screen
-    screen.close()
-
-
-@pytest.fixture
-def panel(opened: Screen) -> Iterator[Locator]:
-    """The panel, in the state in which it began."""
-    panel = opened.panel(0)
-    yield panel
-    opened.code(
-        "state = coresets.state\n"
-        "state.selector, state.within, state.seed, state.fraction = 'herding', 'category', 0, 0.2\n"
-        "state.category, state.curve = '', False\n"
-        "assert coresets.wait(60)"
-    )
-    rest(panel)
-    assert opened.errors == []
+NOTEBOOK = Notebook(
+    "coreset.ipynb",
+    (MODEL, CORESET, CORESET_CONCEPTS),
+    1900,
+    "state = coresets.state\n"
+    "state.selector, state.within, state.seed, state.fraction = 'herding', 'category', 0, 0.2\n"
+    "state.category, state.curve = '', False\n"
+    "assert coresets.wait(60)",
+)
 
 
 def pictures(panel: Locator) -> Locator:
@@ -143,6 +127,20 @@ def test_the_curve_is_computed_with_ceiling_and_floor(opened: Screen, panel: Loc
     assert panel.get_by_text("of the ceiling").first.is_visible()
     assert violations(opened.page) == []
     panel.screenshot(path=os.environ.get("WORKBENCH_CORESET_FIGURE", tmp_path / "coreset.png"))
+
+
+def test_concepts_stand_beside_their_matches(opened: Screen, tmp_path: Path) -> None:
+    beside = opened.panel(1)
+    expect(pictures(beside)).to_have_count(2, timeout=SECONDS)
+    alt = pictures(beside).nth(1).get_attribute("alt") or ""
+    assert alt.startswith("Concepts of house. Matched cosine")
+    assert "Concept 3: cosine" in alt
+    across = beside.get_by_role("radio", name="bird")
+    across.locator("..").click()
+    expect(pictures(beside).nth(1)).to_have_attribute("alt", re.compile("Concepts of bird"), timeout=SECONDS)
+    rest(beside)
+    beside.screenshot(path=os.environ.get("WORKBENCH_CONCEPTS_FIGURE", tmp_path / "concepts.png"))
+    assert violations(opened.page) == []
 
 
 @pytest.fixture

@@ -5,41 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cells import MODEL, OCCLUSION, write_notebook
+from cells import MODEL, OCCLUSION, Notebook
 from pages import Screen, changes, picture, rest, violations
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Locator
-    from servers import Server
+    from playwright.sync_api import Locator
 
 SECONDS = 30_000
-
-
-@pytest.fixture(scope="module")
-def opened(lab: Server, browser: Browser) -> Iterator[Screen]:
-    """A notebook with the panel in it, run."""
-    write_notebook(lab.folder / "occlusion.ipynb", MODEL, OCCLUSION)
-    screen = Screen.blank(browser, height=1400).open_notebook(lab, "occlusion.ipynb").run_all()
-    yield screen
-    screen.close()
-
-
-@pytest.fixture
-def panel(opened: Screen) -> Iterator[Locator]:
-    """The panel, in the state in which it began."""
-    panel = opened.panel(0)
-    yield panel
-    opened.code(
-        "state = occlusion.state\n"
-        "state.image, state.target, state.compare, state.pointed, state.measured = 0, '', False, -1, True\n"
-        "state.parameters = {'patch': 8, 'budget': 64}\n"
-        "assert occlusion.wait(60)"
-    )
-    rest(panel)
-    assert opened.errors == []
+NOTEBOOK = Notebook(
+    "occlusion.ipynb",
+    (MODEL, OCCLUSION),
+    1400,
+    "state = occlusion.state\n"
+    "state.image, state.target, state.compare, state.pointed, state.measured = 0, '', False, -1, True\n"
+    "state.parameters = {'patch': 8, 'budget': 64}\n"
+    "assert occlusion.wait(60)",
+)
 
 
 def said(panel: Locator) -> Locator:

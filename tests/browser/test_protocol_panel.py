@@ -7,43 +7,24 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-from cells import MODEL, PROTOCOL, write_notebook
+from cells import MODEL, PROTOCOL, Notebook
 from pages import Screen, changes, picture, rest, violations
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Locator
-    from servers import Server
+    from playwright.sync_api import Locator
 
 SECONDS = 30_000
 MASS, IOU, ENTROPY = "relevance_mass", "binarised_iou(binarise=otsu)", "entropy"
-
-
-@pytest.fixture(scope="module")
-def opened(lab: Server, browser: Browser) -> Iterator[Screen]:
-    """A notebook with the panel in it, run."""
-    write_notebook(lab.folder / "protocol.ipynb", MODEL, PROTOCOL)
-    screen = Screen.blank(browser, height=1900).open_notebook(lab, "protocol.ipynb").run_all()
-    yield screen
-    screen.close()
-
-
-@pytest.fixture
-def panel(opened: Screen) -> Iterator[Locator]:
-    """The panel, in the state in which it began."""
-    panel = opened.panel(0)
-    yield panel
-    opened.code(
-        "state = protocols.state\n"
-        f"state.method, state.metric, state.sort, state.best_first = 'saliency', {MASS!r}, {MASS!r}, True\n"
-        "state.binariser, state.pairs = 'otsu', False\n"
-        "assert protocols.wait(60)"
-    )
-    rest(panel)
-    assert opened.errors == []
+NOTEBOOK = Notebook(
+    "protocol.ipynb",
+    (MODEL, PROTOCOL),
+    1900,
+    "state = protocols.state\n"
+    f"state.method, state.metric, state.sort, state.best_first = 'saliency', {MASS!r}, {MASS!r}, True\n"
+    "state.binariser, state.pairs = 'otsu', False\n"
+    "assert protocols.wait(60)",
+)
 
 
 def header(panel: Locator, name: str) -> Locator:

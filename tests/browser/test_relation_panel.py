@@ -7,42 +7,23 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-from cells import RELATIONS, write_notebook
+from cells import RELATIONS, Notebook
 from pages import Screen, changes, picture, rest, violations
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Locator
-    from servers import Server
+    from playwright.sync_api import Locator
 
 SECONDS = 30_000
-
-
-@pytest.fixture(scope="module")
-def opened(lab: Server, browser: Browser) -> Iterator[Screen]:
-    """A notebook with the panel in it, run."""
-    write_notebook(lab.folder / "relations.ipynb", RELATIONS)
-    screen = Screen.blank(browser, height=2300).open_notebook(lab, "relations.ipynb").run_all()
-    yield screen
-    screen.close()
-
-
-@pytest.fixture
-def panel(opened: Screen) -> Iterator[Locator]:
-    """The panel, in the state in which it began."""
-    panel = opened.panel(0)
-    yield panel
-    opened.code(
-        "state = related.state\n"
-        "state.kind, state.category, state.strength, state.across, state.hold = '', '', 0, 0, 1\n"
-        "state.edge = related.positions()[0]\n"
-        "assert related.wait(60)"
-    )
-    rest(panel)
-    assert opened.errors == []
+NOTEBOOK = Notebook(
+    "relations.ipynb",
+    (RELATIONS,),
+    2300,
+    "state = related.state\n"
+    "state.kind, state.category, state.strength, state.across, state.hold = '', '', 0, 0, 1\n"
+    "state.edge = related.positions()[0]\n"
+    "assert related.wait(60)",
+)
 
 
 def test_it_shows_the_graph_an_edge_and_its_test(panel: Locator, opened: Screen) -> None:

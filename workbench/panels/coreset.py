@@ -17,7 +17,7 @@ from workbench.errors import InputError
 from workbench.interpret.coreset import Coreset, Subject, choose, pooled_features, subject
 from workbench.interpret.coreset.target import TARGET_AWARE
 from workbench.panels.coreset_code import written
-from workbench.panels.coreset_comparison import category_number, describe_units
+from workbench.panels.coreset_comparison import both, category_number, describe_units
 from workbench.panels.coreset_controls import ALL, GIVEN, CoresetControls, CoresetState
 from workbench.panels.coreset_profile import as_activations, as_positions, coreset_map, members, project
 from workbench.panels.coreset_similarity import Similarity
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from workbench.view import Picture
 
 SPLITS, RANDOM_DRAWS = 6, 3  # fewer splits could give no p-value below 0.05
-HINT = "Click a point to see which image it is, and the units of its category."
+HINT = "Click a point to see which image it is, and what is found for its category."
+PARTS_HINT = "Click a point to see which image it is. A dissection knows parts, not categories: choose a part below."
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
         categories: their names, for features.
         layer: the layer to begin with; the first of the store where omitted.
         method: the interpretation that coresets are judged by: a name as
-            :func:`~workbench.interpret.coreset.subject` takes it, or a subject that was prepared before.
+            :func:`~workbench.interpret.coreset.subject` takes it, or a subject that was prepared before, as rules and
+            dissection need it, with their heatmaps or masks. Relevant units and rules set the units of a category side
+            by side, concepts each concept with its match, and dissection the units of a part.
         curve: a finished curve to show, as :func:`~workbench.interpret.coreset.coreset_curve` gives it; one is computed
             on demand where omitted.
         positions: (image, axis) two numbers an image, to be shown in place of a projection.
@@ -132,6 +135,8 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
         self.images = images if images is None or is_prepared(images) else as_source(images)
         self.labels = "predicted" if labels is None and not featured else labels
         self.method = method
+        self._parts = () if isinstance(method, str) else method.parts
+        self._named = method if isinstance(method, str) else method.name
         if curve is not None:
             view.coreset_curve(curve)  # what is no curve is refused now, not when somebody looks
         self._member, self._names = members(self.data, self.labels)
@@ -149,7 +154,7 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
         if layer is not None:
             self.state.layer = layer
         self.state.curve = curve is not None
-        self.controls = CoresetControls(self.state)
+        self.controls = CoresetControls(self.state, found="Concepts" if self._named == "concepts" else "Units")
         self._lay_out()
 
     @property
@@ -198,9 +203,7 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
     def _units(self, request: CoresetRequest, coreset: Coreset, category: int, stop: Callable[[], bool]) -> xr.Dataset:
         prepared = self._subject(request.layer)
         known = self._memories.get(request.layer, Memory).around(prepared, stop=stop, told=lambda: None)
-        whole, few = (
-            known.interpret(some, None) for some in (np.flatnonzero(prepared.category >= 0), np.sort(coreset.indices))
-        )
+        whole, few = both(known, coreset)
         return describe_units(
             self.data, coreset, whole, few, category, interpretation=prepared, member=self._member, names=self._names,
             layer=request.layer, images=self.images,
@@ -208,7 +211,8 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
 
     def draw(self, result: xr.Dataset) -> Picture:
         """All images in the plane, the chosen ones brought out."""
-        return view.coreset_map(result, category=self.category_number(self.state.category))
+        brought_out = None if self._parts else self.category_number(self.state.category)
+        return view.coreset_map(result, category=brought_out)
 
     def reproduce(self, request: CoresetRequest) -> str:
         """Code that computes and draws the same, given what the panel was given."""
@@ -228,10 +232,10 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
 
     def make_picture_box(self) -> PointBox:
         """What shows the points, and lets one click them."""
-        return PointBox(self.point, hint=HINT)
+        return PointBox(self.point, hint=PARTS_HINT if self._parts else HINT)
 
     def point(self, across: float, down: float) -> None:
-        """Say which image lies nearest to a place on the picture, and show the units of its category.
+        """Say which image lies nearest to a place on the picture, and show what is found for its category.
 
         Args:
             across: from the left, as a share of the width.
@@ -248,12 +252,12 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
         member, stands_for = int(self._member[found]), float(result["stands_for"][found])
         called = f", {self._names[member]}" if member >= 0 else ""
         chosen = f"chosen; it stands for {number(stands_for)} images" if stands_for else "not chosen"
-        if member >= 0:
+        if member >= 0 and not self._parts:
             self.state.category = self._values[member]
         self.picture_box.said = f"{result[IMAGE].values[found]}{called}: {chosen}."
 
     def category_number(self, category: str) -> int | None:
-        """The index of a category as the state names it.
+        """The index of a category, or of a part, as the state names it.
 
         Args:
             category: its name, its number where names are not unique, or "".
@@ -261,7 +265,7 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
         Returns:
             The index; None for "".
         """
-        return category_number(category, self._names) if category else None
+        return category_number(category, self._parts or self._names) if category else None
 
     def subject_options(self, layer: str) -> dict[str, Any]:
         """What the interpretation method is prepared with, besides store and labels.
@@ -399,6 +403,7 @@ class CoresetPanel(Panel[CoresetState, CoresetRequest]):
             layers=_layers_with_units(self.data),
             categories={self._values[each]: f"{texts[each]} ({counts[each]:,})" for each in present},
             projections=["pca", *(["means"] if len(present) > 2 else []), *([GIVEN] if positioned else [])],
+            parts={part: part for part in self._parts},
         )
 
     def _lay_out(self) -> None:

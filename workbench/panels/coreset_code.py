@@ -58,7 +58,8 @@ def written(panel: CoresetPanel, request: CoresetRequest, *, splits: int, random
         plane = {"labels": labels, "positions": Name("positions")}
     lines.append(f"result = panels.coreset_map({_call('data, chosen', plane)})")
     number = panel.category_number(request.category)
-    lines.append(f"display(view.coreset_map({_call('result', {} if number is None else {'category': number})}))")
+    brought_out = {} if number is None or panel.state.parts else {"category": number}
+    lines.append(f"display(view.coreset_map({_call('result', brought_out)}))")
     if number is not None:
         lines += ["", *_units(panel, request, number, labels)]
     if panel.state.curve:

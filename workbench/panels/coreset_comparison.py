@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from workbench.arrays import IMAGE, UNIT, X, Y, strings
-from workbench.data import as_source
-from workbench.errors import InputError, ShapeError, unknown_name
+from workbench.arrays import IMAGE, PART, UNIT, X, Y, strings
+from workbench.errors import InputError, unknown_name
+from workbench.interpret.concepts import CONCEPT
 from workbench.interpret.coreset import subject
+from workbench.interpret.coreset.calibration import own_weights
+from workbench.interpret.coreset.subjects import mean_cosine
 from workbench.interpret.reading import category_of_images, one_layer, unit_maps
-from workbench.panels.unit_profile import as_grid, is_prepared, pictures
-from workbench.store import ActivationStore
+from workbench.panels.coreset_concepts import describe_concepts
+from workbench.panels.coreset_pictures import PLACES, pictures_at
+from workbench.panels.unit_profile import as_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from workbench.interpret.coreset import Coreset, Subject
 
 READ = 4096
+FLOOR = 0.04  # IoU below which a unit does not count as one of a part, as in dissection
 SOURCES = ("all", "coreset")
 
 
@@ -39,19 +43,21 @@ def coreset_units(
     ranks: int = 3,
     top: int = 3,
 ) -> xr.Dataset:
-    """The units that matter for one category, by all images and by the coreset alone.
+    """What an interpretation says of one category, by all images and by the coreset alone.
+
+    Units for relevant units and rules; for dissection the units of one part, by IoU; for concepts those of the
+    category, each beside the one that it is matched with.
 
     Args:
         data: an activation store, or other activations.
         coreset: chosen from its images.
-        category: name or index.
+        category: name or index; of a part, for dissection.
         images: the images that the activations are of, for pictures; see :func:`workbench.panels.unit_profile`.
         labels: ``"predicted"``, ``"true"``, or (image) integers, -1 for none.
         layer: the layer's name; may be left out where there is but one.
-        interpretation: what gives units their weights; relevant units (VEBI) of the layer where omitted. It must give
-            (category, unit).
-        ranks: of how many of the heaviest units images are shown.
-        top: how many images a unit.
+        interpretation: relevant units (VEBI) of the layer where omitted.
+        ranks: of how many of the heaviest units, or strongest concepts, images are shown.
+        top: how many images each.
 
     Returns:
         ``weight`` (source, unit) float64, the sources being ``"all"`` and ``"coreset"``; ``similarity`` of the two;
@@ -59,26 +65,41 @@ def coreset_units(
         ``greatest`` (source, rank) float64, the greatest activation of the unit in all images; ``index`` (source, rank,
         top) int64, the images that make it fire most among all images or those of the coreset, -1 for none;
         ``activation`` (source, rank, top) float64; ``maps`` (source, rank, top, y, x) float32, where the layer has
-        maps; with images, ``pictures`` (source, rank, top, row, column, channel) float32 in [0, 1].
+        maps; with images, ``pictures`` (source, rank, top, row, column, channel) float32 in [0, 1]. For concepts as
+        :func:`~workbench.panels.coreset_concepts.describe_concepts` says.
 
     Raises:
-        UnknownNameError: no such category or layer.
-        InputError: an interpretation that gives no weights by category and unit, or numbers below 1.
+        UnknownNameError: no such category, part or layer.
+        InputError: an interpretation that gives something else, or numbers below 1.
         StoreMismatchError, ShapeError: ``images`` are not those of the activations.
     """
     if ranks < 1 or top < 1:
         raise InputError(f"ranks is {ranks} and top {top}; expected at least 1 each.")
     layer = one_layer(data, layer)
     member, names = category_of_images(data, labels)
-    index = category_number(category, names)
     prepared = interpretation or subject("relevant_units", data, labels=labels, layers=[layer])
-    found = [
-        prepared.interpret(some, None) for some in (np.flatnonzero(prepared.category >= 0), np.sort(coreset.indices))
-    ]
+    index = category_number(category, prepared.parts or names)
+    found = both(prepared, coreset)
     return describe_units(
         data, coreset, found[0], found[1], index, interpretation=prepared, member=member, names=names, layer=layer,
         images=images, ranks=ranks, top=top,
     )  # fmt: skip
+
+
+def both(prepared: Subject, coreset: Coreset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The interpretation from all images, and from the coreset with the weights that it was chosen with, if any.
+
+    Args:
+        prepared: the interpretation method.
+        coreset: the coreset.
+
+    Returns:
+        Two arrays, as the method gives them.
+    """
+    weights = own_weights(prepared, coreset)
+    order = np.argsort(coreset.indices, kind="stable")
+    few = prepared.interpret(coreset.indices[order], None if weights is None else weights[order])
+    return prepared.interpret(np.flatnonzero(prepared.category >= 0), None), few
 
 
 def describe_units(
@@ -101,9 +122,9 @@ def describe_units(
     Args:
         data: as there.
         coreset: as there.
-        whole: (category, unit) weights from all images.
-        few: (category, unit) weights from the coreset.
-        category: index.
+        whole: from all images, with the axes of the interpretation.
+        few: from the coreset, likewise.
+        category: index of the category, or of the part.
         interpretation: what gave them.
         member: (image) int64 category of each image.
         names: of the categories.
@@ -118,27 +139,40 @@ def describe_units(
     Raises:
         InputError, StoreMismatchError: as there.
     """
+    if CONCEPT in interpretation.dims:
+        return describe_concepts(
+            data, coreset, whole, few, category, interpretation=interpretation, member=member, names=names,
+            layer=layer, images=images, ranks=ranks, top=top,
+        )  # fmt: skip
+    parts = PART in interpretation.dims
+    if parts:
+        whole, few = (np.where(found >= FLOOR, found, 0).T for found in (whole, few))
     if whole.ndim != 2 or len(whole) <= category:
         raise InputError(
-            f"{interpretation.name} gives an array of the shape {whole.shape}; units can be set side by side for "
-            "methods that give weights (category, unit), such as 'relevant_units' and 'rules'."
+            f"{interpretation.name} gives an array of the shape {whole.shape}, and says that its axes are "
+            f"{interpretation.dims}; units can be set side by side for methods that give (category, unit)."
         )
     pooled = data.dataset(layer)["max"].transpose(IMAGE, UNIT)
     units, fits = whole.shape[1], whole.shape[1] == pooled.sizes[UNIT]
     sources = (np.flatnonzero(interpretation.category >= 0), np.sort(coreset.indices))
+    # a part is no category: all images are dissected
+    members = [len(some) if parts else int((member[some] == category).sum()) for some in sources]
     result = xr.Dataset(
         {
             "weight": (("source", UNIT), np.stack([whole[category], few[category]])),
-            "similarity": float(interpretation.similarity(whole[[category]], few[[category]])),
+            "similarity": mean_cosine(whole[[category]], few[[category]])
+            if parts
+            else float(interpretation.similarity(whole[[category]], few[[category]])),
             "images": ("source", [len(some) for some in sources]),
-            "members": ("source", [int((member[some] == category).sum()) for some in sources]),
+            "members": ("source", members),
         },
         coords={"source": strings(SOURCES), UNIT: strings(f"{layer}:{i}" if fits else str(i) for i in range(units))},
         attrs={
-            "category": names[category],
+            "category": interpretation.parts[category] if parts else names[category],
             "layer": layer if fits else interpretation.name,
             "subject": interpretation.name,
-            "measure": str(interpretation.facts.get("similarity", "similarity")),
+            "measure": "cosine" if parts else str(interpretation.facts.get("similarity", "similarity")),
+            "height": f"IoU, where at least {FLOOR}" if parts else "weight",
         },
     )
     return result.merge(_shown(data, result, pooled, sources, layer, images, ranks, top)) if fits else result
@@ -200,7 +234,7 @@ def _shown(
     if maps is not None:
         shown["maps"] = (("source", "rank", "top", Y, X), maps)
     if images is not None:
-        shown["pictures"] = (("source", "rank", "top", "row", "column", "channel"), _pictures(data, images, index))
+        shown["pictures"] = ((*PLACES, "row", "column", "channel"), pictures_at(data, images, index))
     return shown
 
 
@@ -222,31 +256,3 @@ def _maps(
             found = np.zeros((*index.shape, *grid.shape), dtype=np.float32)
         found[source, rank, top] = grid
     return found
-
-
-def _pictures(data: Activations, images: Any, index: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(source, rank, top, row, column, channel) float32 in [0, 1]; as the network saw them, where a store says how."""
-    wanted = np.unique(index[index >= 0])
-    if not len(wanted):
-        return np.zeros((*index.shape, 1, 1, 3), dtype=np.float32)
-    names = [str(data.identifiers[int(one)]) for one in wanted]
-    if isinstance(data, ActivationStore):
-        found = pictures(data, images, names)
-    else:
-        found = _as_given(images, wanted, len(data.identifiers))
-    result = np.zeros((*index.shape, *found.shape[1:]), dtype=np.float32)
-    result[index >= 0] = found[np.searchsorted(wanted, index[index >= 0])]
-    return result
-
-
-def _as_given(images: Any, wanted: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """Pictures of activations that do not know how images were prepared: by position, as they are."""
-    if is_prepared(images):
-        raise InputError("images is network input; without a store nobody knows how to turn it back into pictures.")
-    source = as_source(images)
-    if len(source) != count:
-        raise ShapeError(f"{len(source)} images, but features of {count}. Give the images in their order.")
-    found = [np.asarray(source[int(one)].image, dtype=np.float32) / 255 for one in wanted]
-    if len({one.shape for one in found}) > 1:
-        raise ShapeError("The images have different sizes. Resize them to one size, or give a store.")
-    return np.stack(found)

@@ -41,7 +41,8 @@ class CoresetState(HasTraits):
         fraction: share of the images to choose, above 0 and at most 1.
         within: ``"category"``, that share of each, or ``"all"``, over all images.
         seed: of whatever the selector leaves to chance, from 0 to 9999.
-        category: whose units are set side by side, by name, or by number where names are not unique; "" for none.
+        category: whose units are set side by side, by name, or by number where names are not unique; "" for none. A
+            part in place of a category where the interpretation is a dissection, which knows no categories.
         curve: whether the similarity curve is computed and shown.
         opacity: of the maps over the pictures, from 0 to 1.
     """
@@ -58,14 +59,27 @@ class CoresetState(HasTraits):
     curve = Bool(False)
     opacity = Float(0.7, min=0, max=1)
 
-    def __init__(self, *, layers: Sequence[str], categories: Mapping[str, str], projections: Sequence[str]) -> None:
+    def __init__(
+        self,
+        *,
+        layers: Sequence[str],
+        categories: Mapping[str, str],
+        projections: Sequence[str],
+        parts: Mapping[str, str] | None = None,
+    ) -> None:
         self.layers, self.categories, self.projections = list(layers), dict(categories), list(projections)
+        self.parts = dict(parts or {})
         super().__init__(
             layer=self.layers[0],
             within=CATEGORY if categories else ALL,
             projection=GIVEN if GIVEN in projections else self.projections[0],
         )
         self.parameters = defaults(self.card)
+
+    @property
+    def rows(self) -> Mapping[str, str]:
+        """What units can be set side by side for, and what it is called: parts where there are any, else categories."""
+        return self.parts or self.categories
 
     @property
     def card(self) -> Card:
@@ -104,8 +118,9 @@ class CoresetState(HasTraits):
 
     @validate("category")
     def _known_category(self, proposal: Any) -> str:
-        if proposal["value"] != NONE and proposal["value"] not in self.categories:
-            raise unknown_name("category", proposal["value"], self.categories, hint="No image belongs to it.")
+        if proposal["value"] != NONE and proposal["value"] not in self.rows:
+            hint = "The interpretation knows parts, not categories." if self.parts else "No image belongs to it."
+            raise unknown_name("category", proposal["value"], self.rows, hint=hint)
         return str(proposal["value"])
 
 
@@ -114,6 +129,7 @@ class CoresetControls:
 
     Args:
         state: the state.
+        found: what the interpretation finds.
 
     Attributes:
         columns: what decides the result, in groups.
@@ -123,8 +139,8 @@ class CoresetControls:
         fraction: how many images are chosen.
     """
 
-    def __init__(self, state: CoresetState) -> None:
-        self._state = state
+    def __init__(self, state: CoresetState, *, found: str = "Units") -> None:
+        self._state, self._found = state, found
         self.layer = _menu("Layer", {name: name for name in state.layers})
         self.pool = _menu("Features", POOLS)
         self.projection = _menu("In the plane", {name: PROJECTIONS[name] for name in state.projections})
@@ -136,7 +152,7 @@ class CoresetControls:
         self.seed = Stepper(label="Seed", max=MOST_SEEDS)
         self.curve = Toggle(label="Similarity curve of this selector")
         self.opacity = Range(label="Opacity of maps", min=0, max=1, step=0.05)
-        self._values = [NONE, *state.categories]
+        self._values = [NONE, *state.rows]
         self.category = self._category_control()
         self.columns = [
             group([self.selector, self.parameters.widget, self.fraction, self.within, self.seed]),
@@ -154,14 +170,16 @@ class CoresetControls:
         self._follow()
 
     def _category_control(self) -> Tiles | Choice:
-        texts = ["none", *self._state.categories.values()]
-        label = "Units of a category, found with all images and with the coreset"
+        texts = ["none", *self._state.rows.values()]
+        label = (
+            f"{self._found} of a {'part' if self._state.parts else 'category'}, with all images and with the coreset"
+        )
         if len(texts) > MOST_TILES + 1:
             menu = Choice(label=label)
             menu.offer(self._values, texts)
             return menu
         tiles = Tiles(label=label, names=texts, value=0)
-        tiles.layout.display = "" if self._state.categories else "none"
+        tiles.layout.display = "" if self._state.rows else "none"
         return tiles
 
     def _category_chosen(self, change: Any) -> None:
