@@ -45,7 +45,7 @@ def labels(part: xr.Dataset, names: Sequence[str]) -> list[str]:
     ]
 
 
-def table(
+def lines(
     part: xr.Dataset, columns: Sequence[str], rows: Sequence[str], heads: Sequence[str] | None = None
 ) -> list[str]:
     """Methods by metrics, as the lines of a table."""
