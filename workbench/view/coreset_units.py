@@ -135,8 +135,7 @@ def _draw_cosines(axes: Axes, result: xr.Dataset) -> None:
     ]
     axes.set_xticks(place, names)
     axes.set_xlabel(
-        f"concept; below it its strongest units of {result.attrs.get('layer', 'the layer')}, with all images and with the "
-        "coreset",
+        f"concept; below it its strongest units of {result.attrs.get('layer', 'the layer')}: all images, coreset",
         fontsize=TEXT_SIZE, color=INK,
     )  # fmt: skip
     axes.set_ylabel("cosine with its match", fontsize=TEXT_SIZE, color=INK)
