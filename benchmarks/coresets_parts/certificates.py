@@ -21,7 +21,8 @@ from workbench.interpret.coreset.target import TARGET_AWARE
 IMAGES = 300
 LEVEL, WANTED, MOST, RESAMPLES = 0.9, 0.9, 0.4, 20
 DEVELOPMENT, HELD_OUT = 41, 42  # seeds of scenes: for the calibration, and for its test
-SHARES = (0.1, 0.2)
+START, GROWTH = 0.05, 2.0
+SHARES = (0.05, 0.1, 0.2, 0.4)  # the sizes at which growing can stop: what is true of one is not of another
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def report(setting: Setting) -> Iterator[str]:
         f"images chosen by {setting.selector}."
     )
     yield (
-        f"Each trial is {IMAGES} scenes of their own (half of the trials on either network), grown from 5 % until the "
+        f"Each trial is {IMAGES} scenes of their own (half of the trials on either network), grown from {START:.0%} until the "
         f"lower end reaches {WANTED}, to {MOST:.0%} at most; the calibration is from other scenes. *Below*: the true "
         "similarity is lower than the interval, which is the error that would mislead; *above*: it is higher. "
         "*Bootstrap alone* is the interval of the same coreset without the calibration. The 95 % interval of coverage "
@@ -145,7 +146,7 @@ def trials(method: str, setting: Setting) -> list[Trial]:
 
 def _trial(subject: coreset.Subject, features: xr.DataArray, selector: str) -> Trial:
     found = coreset.adaptive_coreset(
-        subject, features, wanted=WANTED, level=LEVEL, selector=selector, resamples=RESAMPLES, start=0.05, growth=2.0,
+        subject, features, wanted=WANTED, level=LEVEL, selector=selector, resamples=RESAMPLES, start=START, growth=GROWTH,
         most=MOST,
     )  # fmt: skip
     every = np.flatnonzero(subject.category >= 0)
