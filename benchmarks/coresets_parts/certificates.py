@@ -84,8 +84,8 @@ def report(setting: Setting) -> Iterator[str]:
         f"images chosen by {setting.selector}."
     )
     yield (
-        f"Each trial is {IMAGES} scenes of their own (half of the trials on either network), grown from {START:.0%} until the "
-        f"lower end reaches {WANTED}, to {MOST:.0%} at most; the calibration is from other scenes. *Below*: the true "
+        f"Each trial is {IMAGES} scenes of their own (half of the trials on either network), grown from {START:.0%} until "
+        f"the lower end reaches {WANTED}, to {MOST:.0%} at most; the calibration is from other scenes. *Below*: the true "
         "similarity is lower than the interval, which is the error that would mislead; *above*: it is higher. "
         "*Bootstrap alone* is the interval of the same coreset without the calibration. The 95 % interval of coverage "
         "is Wilson's."
@@ -146,8 +146,8 @@ def trials(method: str, setting: Setting) -> list[Trial]:
 
 def _trial(subject: coreset.Subject, features: xr.DataArray, selector: str) -> Trial:
     found = coreset.adaptive_coreset(
-        subject, features, wanted=WANTED, level=LEVEL, selector=selector, resamples=RESAMPLES, start=START, growth=GROWTH,
-        most=MOST,
+        subject, features, wanted=WANTED, level=LEVEL, selector=selector, resamples=RESAMPLES, start=START,
+        growth=GROWTH, most=MOST,
     )  # fmt: skip
     every = np.flatnonzero(subject.category >= 0)
     true = subject.similarity(found.interpretation, subject.interpret(every, None))
