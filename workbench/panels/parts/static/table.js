@@ -10,6 +10,8 @@ function render({ model, el, signal }) {
 
   const places = () => [...table.rows].map((row) => [...row.cells]);
   const handle = (cell) => cell.querySelector("button") ?? cell;
+  // names are calls without a space, such as concept_vectors(draws=2): lines may end after these signs, not within words
+  const broken = (text) => text.split(/(?<=[_(=,])/).flatMap((part) => [part, make("wbr")]).slice(0, -1);
 
   function move(row, column, focus = true) {
     const grid = places();
@@ -23,7 +25,7 @@ function render({ model, el, signal }) {
   function header(text, column) {
     const sorted = model.get("sorted") === column;
     const mark = sorted ? (model.get("descending") ? " \u25bc" : " \u25b2") : "";
-    const button = make("button", { type: "button" }, [make("span", { textContent: text }), make("span", { textContent: mark })]);
+    const button = make("button", { type: "button" }, [make("span", {}, broken(text)), make("span", { textContent: mark })]);
     button.lastChild.setAttribute("aria-hidden", "true");
     button.title = (model.get("hints")[column + 1] ?? "") + " Click to sort.";
     button.addEventListener("click", () => model.send({ sort: column }));
@@ -67,7 +69,7 @@ function render({ model, el, signal }) {
     const held = table.contains(document.activeElement);
     const head = make("tr", {}, [header(model.get("corner"), -1), ...model.get("columns").map(header)]);
     const lines = model.get("order").map((row) => {
-      const name = make("th", { scope: "row", textContent: model.get("rows")[row] });
+      const name = make("th", { scope: "row" }, broken(model.get("rows")[row]));
       const line = make("tr", {}, [name, ...model.get("cells")[row].map((entry, column) => body(entry, row, column))]);
       line.dataset.row = String(row);
       return line;
