@@ -85,8 +85,8 @@ def report(setting: Setting) -> Iterator[str]:
     )
     yield (
         f"Each trial is {IMAGES} scenes of their own (half of the trials on either network), grown from {START:.0%} "
-        f"until the lower end reaches {WANTED}, to {MOST:.0%} at most; the calibration is from other scenes. *Below*: the "
-        "true similarity is lower than the interval, which is the error that would mislead; *above*: it is higher. "
+        f"until the lower end reaches {WANTED}, to {MOST:.0%} at most; the calibration is from other scenes. *Below*: "
+        "the true similarity is lower than the interval, which is the error that would mislead; *above*: it is higher. "
         "*Bootstrap alone* is the interval of the same coreset without the calibration. The 95 % interval of coverage "
         "is Wilson's."
     )

@@ -51,7 +51,9 @@ def target_aware(
     mean nearest, until none can be. So for concepts and rules. For the methods that take weights, images are chosen by
     the leading columns and :func:`calibrated_weights` match the others: for relevant units such that the distribution
     of the leading columns stays (by exchanges after kernel herding), for dissection, which reads the extremes, those
-    that are farthest from each other.
+    that are farthest from each other. ``choose`` goes on from there for relevant units, where the images are few: it
+    exchanges and weighs them until the units found from them are those of all
+    (:func:`~workbench.interpret.coreset.search.search`).
 
     Args:
         features: (image, feature) float32.
