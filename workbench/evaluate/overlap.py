@@ -37,6 +37,7 @@ class Overlaps:
         responds: (image, unit) bool, where the map has a value above zero.
         claimed_twice: (image) int64, pixels that more than one part claims.
         positions: pixels of an image.
+        binariser: by which the maps were cut, as text.
     """
 
     shared: NDArray[np.float64]
@@ -46,6 +47,7 @@ class Overlaps:
     responds: NDArray[np.bool_]
     claimed_twice: NDArray[np.int64]
     positions: int
+    binariser: str
 
     @property
     def visible(self) -> NDArray[np.bool_]:
@@ -173,7 +175,7 @@ def measure(heatmaps: xr.DataArray, masks: xr.DataArray, binariser: Binariser) -
         levels[block, :, 0] = thresholds(values, binariser) if pooled is None else pooled
         cut = (values >= levels[block]).astype(np.float32)
         chosen[block, :, 0], shared[block] = cut.sum(axis=2), cut @ columns
-    return Overlaps(shared, chosen, areas, levels, responds, twice, positions)
+    return Overlaps(shared, chosen, areas, levels, responds, twice, positions, str(binariser))
 
 
 def _of_each_part(

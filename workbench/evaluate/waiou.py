@@ -55,7 +55,7 @@ def waiou(
     relevance: Any = None,
     shown: Any = EVERYWHERE,
     objects: xr.DataArray | None = None,
-    pool: xr.DataArray | None = None,
+    pool: xr.DataArray | Overlaps | None = None,
     draws: int = 20,
     level: float = 0.95,
     resamples: int = 1999,
@@ -99,7 +99,8 @@ def waiou(
         objects: (image, y, x) bool, the object whose parts they are, for ``weights="area"``; the union of the parts
             where omitted.
         pool: (image, unit, y, x) maps of all units of the layer, of which as many are drawn for the control
-            ``"random units"``; that control is NaN where omitted.
+            ``"random units"``; that control is NaN where omitted. Where several methods are scored on the same images,
+            what :func:`~workbench.evaluate.overlap.measure` gives of these maps saves cutting them again.
         draws: random sets of units, and other images whose masks each map is compared with.
         level: nominal coverage of the intervals.
         resamples: of the bootstrap.
@@ -257,7 +258,7 @@ def _split(
 
 
 def _of_pool(
-    pool: xr.DataArray | None,
+    pool: xr.DataArray | Overlaps | None,
     truth: xr.DataArray,
     binariser: Binariser,
     shown: Any,
@@ -272,8 +273,7 @@ def _of_pool(
     """The control of random units: the pool is measured once, and every draw picks from its table."""
     if pool is None:
         return NOTHING
-    maps, _ = aligned_units(pool, truth)
-    found = measure(maps, truth, binariser)
+    found = _measured(pool, truth, binariser)
     by_rule = isinstance(shown, str)
     on = _shown(shown if by_rule else EVERYWHERE, found)
     own = np.where(on[:, :, None], found.iou, np.nan)
@@ -284,6 +284,21 @@ def _of_pool(
     label = best_parts(table, np.where(on[learned, :, None], found.shared[learned], 0).sum(axis=0), floor)
     places = on & scoring[:, None] if by_rule else None
     return random_units(of_label(own, label), label, judged, places, draws=draws, level=level, seed=seed)
+
+
+def _measured(pool: xr.DataArray | Overlaps, truth: xr.DataArray, binariser: Binariser) -> Overlaps:
+    if not isinstance(pool, Overlaps):
+        maps, _ = aligned_units(pool, truth)
+        return measure(maps, truth, binariser)
+    images, parts = truth.sizes[IMAGE], truth.sizes[PART]
+    if pool.areas.shape != (images, parts):
+        raise ShapeError(
+            f"pool was measured on {pool.areas.shape[0]} images and {pool.areas.shape[1]} parts, and the masks are of "
+            f"{images} and {parts}. Measure it on the masks that are scored."
+        )
+    if pool.binariser != str(binariser):
+        raise InputError(f"pool was cut by {pool.binariser!r}, and the maps are cut by {str(binariser)!r}. Cut alike.")
+    return pool
 
 
 def _columns(prefix: str, values: tuple[Any, ...], dims: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from workbench import evaluate
 from workbench.errors import DtypeError, InputError, NotFiniteError, ShapeError, UnknownNameError
+from workbench.evaluate.overlap import aligned_units, measure
 
 CUT = "fraction(fraction=0.5)"
 SIZE = 16
@@ -201,6 +202,20 @@ def test_random_units_are_drawn_from_the_pool():
     np.testing.assert_allclose(whole["control_value"].sel(control="random units"), 1)
     without = evaluate.waiou(maps, masks)
     assert np.isnan(without["control_value"].sel(control="random units"))
+
+
+@pytest.mark.parametrize("binariser", ["otsu", "fraction(fraction=0.3)", "area_matched"])
+def test_a_pool_may_be_measured_once_for_several_methods(binariser):
+    masks = squares(20)
+    pool = noise(20, 12)
+    measured = measure(*aligned_units(pool, masks), evaluate.as_binariser(binariser))
+    for maps in (units(masks.values), noise(20, 3)):
+        once = evaluate.waiou(maps, masks, pool=measured, binarise=binariser, draws=4)
+        xr.testing.assert_identical(once, evaluate.waiou(maps, masks, pool=pool, binarise=binariser, draws=4))
+    with pytest.raises(InputError, match=r"pool was cut by .* and the maps are cut by 'mean'"):
+        evaluate.waiou(maps, masks, pool=measured, binarise="mean")
+    with pytest.raises(ShapeError, match="measured on 20 images and 3 parts, and the masks are of 19 and 3"):
+        evaluate.waiou(maps[:19], masks[:19], pool=measured, binarise=binariser)
 
 
 def test_maps_that_only_know_where_a_part_usually_is_score_no_more_than_on_other_images():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.arrays import IMAGE
 from workbench.errors import Interrupted, WorkbenchError
+from workbench.evaluate.binarise import as_binariser
+from workbench.evaluate.overlap import aligned_units, measure
 from workbench.evaluate.protocol.checks import INTERPRETATION, RANDOM_MAPS, kind_of
 from workbench.evaluate.protocol.maps import explanation_maps
 from workbench.evaluate.protocol.units import UnitMaps, pool, unit_maps
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from workbench.evaluate.overlap import Overlaps
     from workbench.evaluate.protocol.choices import Choice
     from workbench.evaluate.protocol.description import Column, Protocol
     from workbench.evaluate.protocol.situation import Situation
@@ -185,7 +189,6 @@ class _Units:
     def __init__(self, situation: Situation, method: Choice, seed: int) -> None:
         self._situation, self._seed = situation, seed
         self._found: UnitMaps = unit_maps(method, situation, seed)
-        self._pool = pool(situation, self._found.half)
 
     def score(self, column: Column) -> dict[str, Any]:
         """One column."""
@@ -194,13 +197,30 @@ class _Units:
             return self._weighted(options)
         return self._localised(options)
 
+    @cached_property
+    def _pool(self) -> xr.DataArray:
+        return pool(self._situation, self._found.half)
+
+    def _pooled(self, text: str) -> Overlaps:
+        """What the units that random ones are drawn from share with the parts; measured once for all methods."""
+        known, binariser = self._situation.pooled, as_binariser(text)
+        key = (self._seed, str(binariser))
+        if key not in known:
+            known[key] = measure(*aligned_units(self._pool, self._found.half.parts), binariser)
+        return known[key]
+
     def _weighted(self, options: dict[str, Any]) -> dict[str, Any]:
         found = self._found
         options.setdefault("draws", 5)
         if options.get("weights") == "relevance":
             options["relevance"] = found.relevance
         result = metrics["waiou"](
-            found.maps, found.half.parts, shown=found.shown, pool=self._pool, seed=self._seed, **options
+            found.maps,
+            found.half.parts,
+            shown=found.shown,
+            pool=self._pooled(options["binarise"]),
+            seed=self._seed,
+            **options,
         )
         controls = {}
         for name in UNIT_CONTROLS:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.data.source import AnnotatedImage, ImageSource
+    from workbench.evaluate.overlap import Overlaps
     from workbench.evaluate.protocol.choices import DataChoice, ModelChoice
     from workbench.evaluate.protocol.description import Protocol
     from workbench.explain.progress import Stop
@@ -215,6 +216,14 @@ class Situation:
         store = observe(self.model, inputs, layers=self.model_choice.layer, stop=self.stop)
         named = [str(source.identifiers[int(index)]) for index in positions]
         return Half(positions, _named(store, named), parts, inputs)
+
+    @cached_property
+    def pooled(self) -> dict[tuple[int, str], Overlaps]:
+        """What all units of the layer share with the parts, by seed of the split and binariser; filled by scoring.
+
+        Every method is compared with units drawn from the same pool, whose maps are too large to be kept.
+        """
+        return {}
 
     @property
     def head(self) -> Head:
