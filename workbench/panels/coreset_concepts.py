@@ -141,8 +141,8 @@ def _shown(
         for rank, place in np.argwhere(index[source] >= 0):
             one = int(np.searchsorted(wanted, index[source, rank, place]))
             maps[source, rank, place] = np.concatenate(blocks)[one, rank].reshape(size)
-    # a concept and its match are on one scale
-    greatest = np.nanmax(activation, axis=(0, 2), initial=0)
+    # a concept and its match are on one scale, that of the maps: the strengths above may differ by rounding
+    greatest = maps.max(axis=(0, 2, 3, 4)).astype(np.float64)
     shown = xr.Dataset(
         {
             "ranked": (("source", "rank"), np.tile(np.arange(ranks), (2, 1))),
