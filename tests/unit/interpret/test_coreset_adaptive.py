@@ -10,6 +10,7 @@ import xarray as xr
 
 from workbench.errors import InputError, ShapeError
 from workbench.interpret import coreset
+from workbench.interpret.coreset.calibration import measured
 
 
 def means_subject(rows: np.ndarray, category: np.ndarray, asked: set[int] | None = None) -> coreset.Subject:
@@ -157,7 +158,7 @@ def test_a_calibration_gives_the_ratio_that_was_there():
             rows, category, features = population(seed, images=300)
             yield means_subject(rows, category), features
 
-    learned = coreset.calibrate(cases(range(1000, 1012)), selector="random", resamples=20)
+    learned = coreset.calibrate(cases(range(1000, 1012)), shares=(0.1, 0.2), selector="random", resamples=20)
     assert learned.trials == 24
     # random coresets of a smooth method: the bootstrap is right as it is
     assert abs(learned.mean) < 3 * learned.spread / np.sqrt(learned.trials) + 0.1
@@ -165,7 +166,7 @@ def test_a_calibration_gives_the_ratio_that_was_there():
     assert low < middle < high
     narrow = learned.ratios(0.5)
     assert low < narrow[0] < narrow[1] == middle < narrow[2] < high
-    better = coreset.calibrate(cases(range(1000, 1012)), resamples=20)
+    better = coreset.calibrate(cases(range(1000, 1012)), shares=(0.1, 0.2), resamples=20)
     assert better.mean < learned.mean  # kernel herding is nearer than its own draws tell
 
 
@@ -186,6 +187,12 @@ def test_a_calibrated_interval_covers_with_a_selector_that_is_better_than_random
         assert found.similarity.method == "calibrated bootstrap of the coreset"
     # 60 trials at 0.8 have a standard deviation of 0.052
     assert 0.65 <= np.mean(covered) <= 0.95
+
+
+def test_what_was_measured_is_of_a_method_and_a_selector():
+    assert measured("relevant_units", "kernel_herding").trials >= 24
+    assert measured("relevant_units", "moderate") is None
+    assert measured("means", "kernel_herding") is None
 
 
 def test_a_calibration_needs_cases():
