@@ -100,6 +100,18 @@ class Screen:
             source,
         )
 
+    def value(self, expression: str) -> str:
+        """What an expression is in the kernel of the notebook, as text."""
+        found: str = self.page.evaluate(
+            """async (code) => {
+                const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                const reply = await kernel.requestExecute({ code: '', user_expressions: { value: code } }).done;
+                return reply.content.user_expressions.value.data['text/plain'];
+            }""",
+            f"str({expression})",
+        )
+        return found[1:-1]
+
     def cells(self) -> tuple[int, int]:
         """How many cells the notebook has, and which of them is active."""
         found: list[int] = self.page.evaluate(

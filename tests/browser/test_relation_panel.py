@@ -38,7 +38,7 @@ def test_it_shows_the_graph_an_edge_and_its_test(panel: Locator, opened: Screen)
     alt = picture(panel).get_attribute("alt") or ""
     assert "Relation graph from left to right" in alt
     assert "Brought out: unit" in alt
-    assert panel.locator("img.workbench-picture:not([hidden])").count() == 3
+    expect(panel.locator("img.workbench-picture:not([hidden])")).to_have_count(3, timeout=SECONDS)
     assert violations(opened.page) == []
 
 
@@ -48,14 +48,14 @@ def test_a_click_on_a_line_chooses_its_edge(opened: Screen, panel: Locator) -> N
         "assert related.wait(60)\n"
         "figure = related.picture.figure\n"
         "before = related.state.edge\n"
-        "line = next(each for each in figure.axes[0].patches if each.get_gid() and each.get_alpha() < 0.2)\n"
+        "line = min((each for each in figure.axes[0].patches if each.get_gid()), key=lambda each: each.get_alpha())\n"
         "with drawing:\n"
         "    figure.draw_without_rendering()\n"
         "    ends = line.get_transform().transform(line.get_path().vertices)\n"
         "x, y = (ends[0] + 3 * ends[1] + 3 * ends[2] + ends[3]) / 8\n"
         "related.actions.label = f'{x / figure.bbox.width} {1 - y / figure.bbox.height}'"
     )
-    across, down = (float(share) for share in read(opened, "related.actions.label").split())
+    across, down = (float(share) for share in opened.value("related.actions.label").split())
     box = picture(panel).bounding_box()
     assert box is not None
     changes(panel, lambda: opened.page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"]))
@@ -86,23 +86,10 @@ def test_the_keyboard_chooses_an_edge_and_moves_the_object(opened: Screen, panel
 def test_kinds_filter_and_places_are_plotted(opened: Screen, panel: Locator) -> None:
     changes(panel, lambda: panel.get_by_label("Kind", exact=True).select_option("spatial"))
     edge = panel.get_by_label("Edge", exact=True)
-    value = read(opened, "related.positions()[0]")
+    value = opened.value("related.positions()[0]")
     evidence = panel.locator("img.workbench-picture").nth(1)
     edge.select_option(value)
     expect(evidence).to_have_attribute("alt", re.compile("permutations"), timeout=SECONDS)
     rest(panel)
     expect(panel.locator("img.workbench-picture:not([hidden])")).to_have_count(2, timeout=SECONDS)
     assert violations(opened.page) == []
-
-
-def read(screen: Screen, expression: str) -> str:
-    """What an expression is in the kernel, as text."""
-    found: str = screen.page.evaluate(
-        """async (code) => {
-            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-            const reply = await kernel.requestExecute({ code: '', user_expressions: { value: code } }).done;
-            return reply.content.user_expressions.value.data['text/plain'];
-        }""",
-        f"str({expression})",
-    )
-    return found.strip("'\"")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
-from matplotlib.path import Path
 
 from workbench.errors import InputError
 from workbench.view.axes import INK, QUIET, TEXT_SIZE, new_figure
 from workbench.view.picture import Picture
+from workbench.view.relation_strokes import STROKES, draw_edges, identity, stroke_of, tag
 from workbench.view.words import count, number
 
 if TYPE_CHECKING:
@@ -29,42 +29,10 @@ COLUMN_WIDTH = 2.9  # inches between two layers
 ROW_HEIGHT = 0.2  # inches a unit, where there is room
 TALLEST = 11.0  # inches
 SPOKEN = 3  # edges that the alternative text goes into
-LONGEST = 16  # letters of a name in the drawing; the text has all of it
+LONGEST = 16  # letters of a line of a name in the drawing; the text has all of it
+SPARSE = 12  # units of a layer up to which a name may take two lines
 LEGEND_WIDTH = 1.9  # inches of an entry
 SWEEPS = 6  # over all layers, to bring connected units to the same height
-# how far the middle of a line is lifted, as a share of the height: kinds between the same units lie side by side
-LIFTS = {"causal": 0.0, "spatial": 0.035, "association": -0.035, "concept": 0.0}
-OPERATORS = {"and": "\N{LOGICAL AND}", "or": "\N{LOGICAL OR}", "and-not": "\N{LOGICAL AND}\N{NOT SIGN}"}
-SIDES = {
-    "left of": "\N{LEFTWARDS ARROW}", "right of": "\N{RIGHTWARDS ARROW}", "above": "\N{UPWARDS ARROW}",
-    "below": "\N{DOWNWARDS ARROW}",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """How the lines of one kind and direction look.
-
-    Attributes:
-        name: in the legend.
-        colour: of the line; the kinds also differ in dash, for those who see few colours.
-        dash: a matplotlib line style.
-    """
-
-    name: str
-    colour: str
-    dash: Any
-
-
-STROKES = {
-    "excites": Stroke("excites", "#b2182b", "-"),
-    "inhibits": Stroke("inhibits", "#2166ac", (0, (5, 2))),
-    "joined": Stroke("joined by an operator", "#b35806", (0, (3, 1, 1, 1))),
-    "condition": Stroke("beside another", "#8250df", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
-    "association": Stroke("together", "#6e7781", (0, (1, 1.5))),
-    "spatial": Stroke("keeps its place", "#1b7837", (0, (7, 2, 1.5, 2))),
-    "concept": Stroke("concept", "#762a83", (0, (4, 1.5))),
-}
 
 
 def relation_graph(
@@ -109,7 +77,7 @@ def relation_graph(
     wanted = graph.filter(kind=kind, category=category, unit=unit, minimum_effect=minimum_effect)
     wanted = wanted if q is None else wanted.significant(q)
     edges = list(wanted.strongest(most)) if len(wanted) else []
-    if picked is not None and all(_identity(edge) != _identity(picked) for edge in edges):
+    if picked is not None and all(identity(edge) != identity(picked) for edge in edges):
         edges = [picked, *edges[: most - 1]]
     columns = _ordered(edges)
     tallest = max((len(units) for units in columns.values()), default=1)
@@ -118,10 +86,7 @@ def relation_graph(
     axes = figure.subplots()
     axes.set_axis_off()
     places = _places(columns)
-    widths = _widths(edges)
-    for edge, width in sorted(zip(edges, widths, strict=True), key=lambda entry: entry[1]):
-        emphasis = picked is not None and _identity(edge) == _identity(picked)
-        _draw_edge(axes, edge, places, width, faint=picked is not None and not emphasis)
+    draw_edges(axes, edges, places, picked)
     _draw_units(axes, columns, places, _labels(edges, names or {}), height)
     axes.set_xlim(-0.32, len(columns) - 1 + 0.32 if columns else 1)
     axes.set_ylim(-0.06, 1.1)
@@ -156,15 +121,7 @@ def nearest_edge(picture: Picture, graph: RelationGraph, across: float, down: fl
         away = float(np.linalg.norm(curve - place, axis=1).min())
         if away < best:
             best, name = away, line.get_gid()
-    return next((position for position, edge in enumerate(graph) if _tag(edge) == name), -1)
-
-
-def _tag(edge: Edge) -> str:
-    return repr(_identity(edge))
-
-
-def _identity(edge: Edge) -> tuple[Any, ...]:
-    return edge.source, edge.target, edge.kind, edge.relation, edge.partner, edge.condition
+    return next((position for position, edge in enumerate(graph) if tag(edge) == name), -1)
 
 
 def _ordered(edges: Sequence[Edge]) -> dict[str, list[Node]]:
@@ -219,75 +176,6 @@ def _places(columns: Mapping[str, Sequence[Node]]) -> dict[Node, tuple[float, fl
     return {node: (float(at), height[node]) for at, nodes in enumerate(columns.values()) for node in nodes}
 
 
-def _widths(edges: Sequence[Edge]) -> list[float]:
-    """Points, by the effect among those of the same kind."""
-    greatest: dict[str, float] = {}
-    for edge in edges:
-        if edge.tested:
-            greatest[edge.kind] = max(greatest.get(edge.kind, 0.0), abs(edge.effect))
-    return [0.5 + 2.2 * abs(edge.effect) / (greatest[edge.kind] or 1.0) if edge.tested else 0.5 for edge in edges]
-
-
-def _stroke(edge: Edge) -> Stroke:
-    if edge.partner is not None:
-        return STROKES["condition" if edge.condition else "joined"]
-    if edge.kind == "causal":
-        return STROKES["excites" if edge.effect >= 0 else "inhibits"]
-    return STROKES[edge.kind]
-
-
-def _draw_edge(
-    axes: Axes, edge: Edge, places: Mapping[Node, tuple[float, float]], width: float, *, faint: bool
-) -> None:
-    stroke = _stroke(edge)
-    opacity = 0.12 if faint else 0.35 + 0.2 * width
-    target = places[edge.nodes[1]]
-    if edge.partner is None:
-        lift = LIFTS[edge.kind]
-        _draw_line(
-            axes, places[edge.nodes[0]], target, stroke, width, opacity, order=1 + width, name=_tag(edge), lift=lift
-        )
-        return
-    meeting = (target[0] - 0.3, target[1])
-    for end in (edge.source, edge.partner):
-        _draw_line(axes, places[end], meeting, stroke, width, opacity, order=1 + width, name=_tag(edge))
-    axes.plot([meeting[0], target[0]], [meeting[1]] * 2, color=stroke.colour, lw=width, alpha=opacity, zorder=1 + width)
-    sign = SIDES.get(edge.condition) or OPERATORS.get(edge.relation, edge.relation)
-    axes.text(
-        *meeting, sign, color=stroke.colour, fontsize=TEXT_SIZE, ha="center",
-        va="center", alpha=min(1.0, opacity + 0.3), zorder=5,
-        bbox={
-            "boxstyle": "circle,pad=0.12", "fc": "white", "ec": stroke.colour, "lw": 0.6,
-            "alpha": min(1.0, opacity + 0.3),
-        },
-    )  # fmt: skip
-
-
-def _draw_line(
-    axes: Axes,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    stroke: Stroke,
-    width: float,
-    opacity: float,
-    *,
-    order: float,
-    name: str,
-    lift: float = 0.0,
-) -> None:
-    if start[0] == end[0]:  # within a layer: a bow whose depth grows with the distance
-        depth = start[0] + 0.1 + 0.25 * abs(start[1] - end[1]) + lift
-        handles = [(depth, start[1]), (depth, end[1])]
-    else:
-        middle = (start[0] + end[0]) / 2
-        handles = [(middle, start[1] + lift), (middle, end[1] + lift)]
-    curve = Path([start, *handles, end], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
-    line = PathPatch(
-        curve, fill=False, ec=stroke.colour, lw=width, ls=stroke.dash, alpha=min(1.0, opacity), zorder=order, gid=name
-    )
-    axes.add_patch(line)
-
-
 def _draw_units(
     axes: Axes,
     columns: Mapping[str, Sequence[Node]],
@@ -319,7 +207,8 @@ def _labels(edges: Sequence[Edge], names: Mapping[Unit, str]) -> dict[Node, str]
         for end, name in ((source, edge.source_name), (target, edge.target_name), (edge.partner, edge.partner_name)):
             if end is not None and not found.get(end):
                 found[end] = _given(end, names) or name
-    return {end: _short(name or str(end[1])) for end, name in found.items()}
+    count_of = Counter(end[0] for end in found)
+    return {end: _short(name or str(end[1]), 2 if count_of[end[0]] <= SPARSE else 1) for end, name in found.items()}
 
 
 def _given(end: Node, names: Mapping[Unit, str]) -> str:
@@ -327,13 +216,14 @@ def _given(end: Node, names: Mapping[Unit, str]) -> str:
     return "" if isinstance(end[1], str) else names.get((end[0], end[1]), "")
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+def _short(name: str, lines: int) -> str:
+    """A name in so many lines, cut where it is longer."""
+    return "\n".join(textwrap.wrap(name, LONGEST, max_lines=lines, placeholder="\N{HORIZONTAL ELLIPSIS}"))
 
 
 def _legend(axes: Axes, edges: Sequence[Edge], width: float) -> None:
     """The kinds that occur, each with how many there are; ``width`` in inches."""
-    counts = Counter(_stroke(edge).name for edge in edges)
+    counts = Counter(stroke_of(edge).name for edge in edges)
     handles = [
         Line2D([], [], color=stroke.colour, ls=stroke.dash, lw=1.8, label=f"{stroke.name} ({counts[stroke.name]})")
         for stroke in STROKES.values()
@@ -359,7 +249,7 @@ def _alt(
 ) -> str:
     if not edges:
         return "Relation graph without any relation to show."
-    counts = Counter(_stroke(edge).name for edge in edges)
+    counts = Counter(stroke_of(edge).name for edge in edges)
     kinds = ", ".join(f"{amount} {name}" for name, amount in counts.most_common())
     layers = ", ".join(f"{_counted(nodes)} of {layer}" for layer, nodes in columns.items())
     said = [f"Relation graph from left to right: {layers}; {count(len(edges), 'edge')}: {kinds}."]
