@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BLOCK = 1 << 21  # values that are sorted or counted at a time
+BLOCK = 1 << 18  # values that are sorted or counted at a time: more do not stay near the processor
 
 
 @dataclass(frozen=True)

@@ -319,7 +319,11 @@ def _range(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 def _histograms(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Counts (map, bin) of equal bins from each map's smallest to its largest value; centres (bin) in [0, 1]."""
     low, spread = _range(values)
-    bins = np.minimum(((values - low) / spread * BINS).astype(np.int64), BINS - 1)
+    scaled = values - low
+    scaled /= spread
+    scaled *= BINS
+    bins = scaled.astype(np.int64)
+    np.minimum(bins, BINS - 1, out=bins)
     bins += np.arange(len(values))[:, None] * BINS
     counts = np.bincount(bins.ravel(), minlength=len(values) * BINS).reshape(len(values), BINS)
     return counts.astype(np.float64), (np.arange(BINS) + 0.5) / BINS

@@ -1,0 +1,1 @@
+"""The work whose time the benchmark of the metrics measures, and how it is measured."""
