@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from captum.attr import Saliency
 from captum.metrics import infidelity as captum_infidelity
 from captum.metrics import sensitivity_max
