@@ -56,6 +56,18 @@ def test_methods_that_need_more_say_so(planted, method, needs, options):
     np.testing.assert_allclose(curve["score"].sel(fraction=1.0, selector="random"), curve["ceiling"], rtol=1e-6)
 
 
+def test_images_without_a_part_say_nothing_of_any_unit(planted):
+    masks = planted.masks.copy()
+    masks[:30] = False
+    prepared = coreset.subject("dissect", planted.store, labels="true", masks=masks, quantile=0.95)
+    nothing = prepared.interpret(np.arange(10), None)
+    assert nothing.shape == (16, 3)
+    assert not nothing.any()
+    weights = np.r_[np.ones(10), np.zeros(10)]
+    assert not prepared.interpret(np.r_[np.arange(10), np.arange(30, 40)], weights).any()
+    assert prepared.interpret(np.arange(25, 40), None).any()
+
+
 def counting_subject(calls: list[int]) -> coreset.Subject:
     """An interpretation that is one number, whose similarity is known: the share of images that it rests on."""
     category = np.repeat([0, 1], 50)

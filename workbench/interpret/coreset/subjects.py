@@ -19,7 +19,7 @@ from workbench.interpret.coreset.reading import reading
 from workbench.interpret.dissection import aligned_masks, dissect
 from workbench.interpret.features import Normalisation, unit_axis, unit_features
 from workbench.interpret.patches import explained_patches
-from workbench.interpret.reading import category_of_images, chosen_layers, one_layer
+from workbench.interpret.reading import category_of_images, chosen_layers, one_layer, unit_maps
 from workbench.interpret.relevant_units import relevant_units_of_features
 from workbench.interpret.rules import rules
 from workbench.stats import cosine, jaccard, matched_cosine, overlap_at_k, rank_biased_overlap, shape_similarity
@@ -328,9 +328,14 @@ def _dissect(
     aligned, positions = aligned_masks(store, masks)
     if len(positions) != len(store.identifiers) or (np.diff(positions) != 1).any():
         raise InputError("For a coreset curve the masks must be of all images of the store, in its order.")
+    units = unit_maps(store, name).sizes[UNIT]
 
     def interpret(indices: NDArray[np.int64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
         some = aligned.isel(image=indices).drop_vars("image", errors="ignore")
+        counted = some if weights is None else some.isel(image=np.flatnonzero(weights > 0))
+        if not bool(counted.any()):
+            # images that show no part say nothing of any unit: a poor answer, and no reason to end a curve
+            return np.zeros((units, aligned.sizes[PART]))
         found = dissect(select(store, indices), some, layer=name, weights=weights, **options)
         return np.asarray(np.nan_to_num(found["iou"].values))
 
