@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from workbench import interpret
 from workbench.errors import InputError, ShapeError, UnknownNameError
 from workbench.interpret import coreset
-from workbench.interpret.coreset.search import search
+from workbench.interpret.coreset.search import _competing, search
 from workbench.interpret.coreset.subjects import mean_cosine
 
 METHODS = ("relevant_units", "concepts", "rules", "dissect")
@@ -123,6 +123,21 @@ def test_a_search_brings_relevant_units_nearer_to_those_of_all_images(seed, each
     again = search(rows, category, begin, even, generator=np.random.default_rng(0), budget=0.5)
     np.testing.assert_array_equal(chosen, again[0])
     np.testing.assert_array_equal(weights, again[1])
+
+
+def test_of_many_units_those_compete_that_are_relevant_or_fire_most(monkeypatch):
+    weights = np.zeros((2, 6))
+    weights[1, 5] = 1
+    energy = np.array([1.0, 5, 2, 4, 3, 0])
+    monkeypatch.setattr("workbench.interpret.coreset.search.MOST_UNITS", 3)
+    np.testing.assert_array_equal(_competing(weights, energy), [1, 3, 5])
+    generator = np.random.default_rng(0)
+    category = np.arange(40) % 2
+    rows = generator.gamma(1.0, size=(40, 6)).astype(np.float32)
+    rows[np.arange(40), category] += 2
+    chosen, counts = search(rows, category, np.array([0, 1]), np.ones(2), generator=generator)
+    np.testing.assert_array_equal(category[chosen], [0, 1])
+    assert counts.sum() == pytest.approx(40)
 
 
 def test_a_few_images_found_by_search_give_the_units_of_all(planted):

@@ -19,6 +19,7 @@ CANDIDATES = 12
 FACTORS = (0.5, 0.75, 4 / 3, 2.0)
 LEAST_WEIGHT = 0.05  # of the mean weight, where a weight that was zero is tried
 TOLERANCE = 1e-6
+MOST_UNITS = 192  # that compete while candidates are tried; a solution of more would take long, a thousand times over
 
 
 def search(
@@ -35,7 +36,8 @@ def search(
 
     Each image in turn is exchanged for whichever of some others of its category brings the weights of units nearest to
     those from all images (the mean cosine over categories), and so is its own weight for a larger or smaller one. The
-    solution from all images costs no more than one from a few, once all features are read.
+    solution from all images costs no more than one from a few, once all features are read. Of many units only those
+    compete that are relevant by all images, and those that fire most.
 
     Args:
         features: (image, unit) x of all images, as relevant units read them, in any unit.
@@ -58,8 +60,9 @@ def search(
     found = solve(folded, sparsity=budget)
     limit = float(found.attrs["sparsity"])
     seen = np.flatnonzero(folded.counts > 0)
-    wanted = found["weight"].values[seen]
-    start = found["weight"].values.T
+    kept = _competing(found["weight"].values, np.diag(folded.gram))
+    rows, start = rows[:, kept], found["weight"].values.T[kept]
+    wanted = start.T[seen]
 
     def nearness(positions: NDArray[np.int64], counts: NDArray[np.float64]) -> float:
         some = rows[positions]
@@ -94,3 +97,9 @@ def search(
             if reached > best:
                 best, counts = reached, heavier
     return positions, counts * (len(inside) / counts.sum())
+
+
+def _competing(weights: NDArray[np.float64], energy: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Units that are relevant for any category (category, unit), filled up with those of most energy (unit)."""
+    order = np.lexsort((-energy, ~(weights > 0).any(axis=0)))
+    return np.sort(order[:MOST_UNITS])
