@@ -284,7 +284,8 @@ def _spoken(edge: Edge, names: Mapping[Unit, str], graph: RelationGraph) -> str:
     where = ""
     if edge.partner is not None:
         where = f", when it lies {edge.condition} {_called(edge.partner, names, edge.partner_name)}"
-        how = how.replace("effect", "stronger there by", 1) if edge.tested else how
+        if edge.tested:
+            how = f"stronger there by {number(abs(edge.effect))} {graph.units[edge.kind]}"
     return f"{source} {verb} {target}{where} ({how})"
 
 

@@ -144,9 +144,12 @@ def _called(edge: Edge, end: tuple[str, int], own: str, names: Names) -> str:
 def _evidence(edge: Edge) -> str:
     if not edge.tested:
         return f"not tested: {edge.reason}"
-    said = [f"effect {edge.effect:.3g}" + (" more than on the other side" if edge.condition else "")]
-    if edge.low == edge.low:  # not NaN
-        said[0] += f", 95 % from {edge.low:.3g} to {edge.high:.3g}"
+    effect, low, high = edge.effect, edge.low, edge.high
+    if edge.condition and effect < 0:  # what inhibits is stronger where it is lower
+        effect, low, high = -effect, -high, -low
+    said = [f"stronger by {effect:.3g} than on the other side" if edge.condition else f"effect {effect:.3g}"]
+    if low == low:  # not NaN
+        said[0] += f", 95 % from {low:.3g} to {high:.3g}"
     if edge.q_value == edge.q_value:
         said.append(f"q = {edge.q_value:.2g}" if edge.q_value >= 1e-4 else "q < 0.0001")
     said.append(f"{edge.images} image{'s' if edge.images != 1 else ''}")

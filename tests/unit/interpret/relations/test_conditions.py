@@ -164,7 +164,9 @@ def test_a_condition_is_said_and_read_back(found):
     (edge,) = (each for each in graph.filter(conditional=True) if each.source_unit == RED)
     said = sentence(edge, evidence=False)
     assert said == "Unit 0 of one, red, excites unit 0 of two, both, when it lies left of unit 1 of one, green dot."
-    assert "more than on the other side, 95 % from" in sentence(edge)
+    assert f"stronger by {edge.effect:.3g} than on the other side, 95 % from {edge.low:.3g} to" in sentence(edge)
+    less = replace(edge, relation="inhibits", effect=-0.5, low=-0.75, high=-0.25)
+    assert "stronger by 0.5 than on the other side, 95 % from 0.25 to 0.75;" in sentence(less)
     assert unsupported(said, graph) == []
     assert unsupported(sentence(edge), graph) == []
     text = paragraph(graph, most=20)
