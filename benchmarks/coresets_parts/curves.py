@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +52,9 @@ def report(setting: Setting) -> Iterator[str]:
     tables: list[str] = []
     for pair in wanted:
         print(pair.title, file=sys.stderr)
-        found[pair], images, seconds = curve_of(pair, setting)
+        found[pair], images = curve_of(pair, setting)
         tables += [f"## {pair.title}: normalised similarity by share of the half", ""]
-        tables += [*facts_of(found[pair], images, seconds), "", *rows_of(found[pair]), ""]
+        tables += [*facts_of(found[pair], images), "", *rows_of(found[pair]), ""]
     yield from sentences(found, [pair for pair in PAIRS if pair not in found])
     yield ""
     yield ABOUT
@@ -72,18 +71,16 @@ def report(setting: Setting) -> Iterator[str]:
     yield TRIED.read_text(encoding="utf-8").strip()
 
 
-def facts_of(curve: xr.Dataset, images: int, seconds: float) -> Iterator[str]:
+def facts_of(curve: xr.Dataset, images: int) -> Iterator[str]:
     """How it was measured."""
     yield (
         f"{images} images, {curve.sizes['split']} splits; ceiling {float(curve['ceiling'].mean()):.2f}, "
-        f"floor {float(curve['floor'].mean()):.2f} ({curve.attrs['subject_similarity']}); {seconds:.0f} s of one "
-        "processor in the last run, what earlier runs had kept not counted."
+        f"floor {float(curve['floor'].mean()):.2f} ({curve.attrs['subject_similarity']})."
     )
 
 
-def curve_of(pair: Pair, setting: Setting) -> tuple[xr.Dataset, int, float]:
-    """The coreset curve of a method on a network, of how many images, and the processor seconds that it took."""
-    began = time.process_time()
+def curve_of(pair: Pair, setting: Setting) -> tuple[xr.Dataset, int]:
+    """The coreset curve of a method on a network, and of how many images."""
     images = round(setting.images * SIZES[pair.method])
     subject, store = prepared(pair, images)
     path = None if setting.keep is None else setting.keep / f"{pair.name}-{images}.jsonl"
@@ -98,7 +95,7 @@ def curve_of(pair: Pair, setting: Setting) -> tuple[xr.Dataset, int, float]:
         path=path,
         progress=True,
     )
-    return curve, len(store.identifiers), time.process_time() - began
+    return curve, len(store.identifiers)
 
 
 def rows_of(curve: xr.Dataset) -> Iterator[str]:
