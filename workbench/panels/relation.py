@@ -70,7 +70,8 @@ class RelationPanel(Panel[RelationState, RelationRequest]):
             units can be held, but nothing moves.
         names: layer and index of units to what they are called; units of the last layer are called after categories
             where they are not named.
-        quantile: with which spatial edges were found.
+        quantile: with which spatial edges were found; says in which images units count as active where displacements
+            are plotted.
 
     Raises:
         InputError: a graph without edges, or no images.
@@ -236,7 +237,7 @@ class RelationPanel(Panel[RelationState, RelationRequest]):
             return "# no edge is chosen\n"
         edge = self.graph.edge(request.edge)
         names = f", names={self.names!r}" if self.names else ""
-        quantile = f", quantile={self._quantile!r}" if edge.kind == "spatial" else ""
+        quantile = f", quantile={self._quantile!r}" if edge.kind != "concept" else ""
         lines = [
             "from workbench import panels, view",
             "from workbench.interpret import relations",

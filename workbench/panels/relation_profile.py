@@ -9,10 +9,11 @@ import torch
 import xarray as xr
 
 from workbench import models
-from workbench.arrays import IMAGE, UNIT, strings
+from workbench.arrays import IMAGE, UNIT, X, Y, strings
 from workbench.data import Subset, as_source
 from workbench.errors import InputError, StoreMismatchError
 from workbench.interpret import relations
+from workbench.interpret.reading import unit_maps
 from workbench.interpret.relations.activity import unit_activity
 from workbench.interpret.relations.continuation import Layout
 from workbench.interpret.relations.peaks import find_peaks
@@ -60,10 +61,12 @@ def edge_profile(
 
     Returns:
         ``pictures`` (top, row, column, channel) float32; ``source_maps``, ``target_maps`` and (with a partner)
-        ``partner_maps`` (top, ...) float32, but not for concepts; for a spatial edge ``displacement`` (witness, axis)
-        float64, pixels of the network input down and to the right, of target minus source, and ``chance`` (draw)
-        float64, the effect when the images of the target are permuted. Coordinate ``identifier`` (top). Attributes:
-        ``sentence`` and the edge's own.
+        ``partner_maps`` (top, ...) float32, but not for concepts. Where the units have places, ``displacement``
+        (witness, axis) float64, pixels of the network input down and to the right, of target minus source, or of
+        partner minus source for an edge with a condition, in the images in which both are active; ``kept`` float64,
+        the share of its variance that is less than chance has it, which is the effect of a spatial edge; and
+        ``chance`` (draw) float64, the same when the images of the second unit are permuted. Coordinate ``identifier``
+        (top). Attributes: ``sentence``, ``beside`` (``"target"`` or ``"partner"``) and the edge's own.
 
     Raises:
         InputError: no such edge.
@@ -86,9 +89,11 @@ def edge_profile(
         maps = store.dataset(layer)["maps"].isel({IMAGE: chosen, UNIT: unit})
         stacked = np.stack([as_grid(maps.isel({IMAGE: row})) for row in range(len(chosen))])
         variables[f"{role}_maps"] = (("top", f"{role}_y", f"{role}_x"), stacked)
-    if edge.kind == "spatial":
-        away, chance = _displacements(edge, store, model, quantile, seed)
-        variables |= {"displacement": (("witness", "axis"), away), "chance": ("draw", chance)}
+    beside = "partner" if edge.condition else "target"
+    other = edge.partner if edge.condition else edge.target
+    if units and other is not None and all(_has_places(store, layer) for layer in (edge.source_layer, other[0])):
+        away, kept, chance = _displacements(edge.source, other, store, model, quantile, seed)
+        variables |= {"displacement": (("witness", "axis"), away), "kept": kept, "chance": ("draw", chance)}
     columns = (
         "source_layer", "source_unit", "target_layer", "target_unit", "partner_layer", "partner_unit", "condition",
         "kind", "relation", "effect",
@@ -97,7 +102,12 @@ def edge_profile(
     return xr.Dataset(
         variables,
         coords={"identifier": ("top", strings(str(store.identifiers[index]) for index in chosen))},
-        attrs={**facts, "position": int(position), "sentence": relations.sentence(edge, names=names)},
+        attrs={
+            **facts,
+            "position": int(position),
+            "beside": beside,
+            "sentence": relations.sentence(edge, names=names),
+        },
     )
 
 
@@ -117,23 +127,29 @@ def _exemplars(edge: Edge, store: Activations, known: Mapping[str, int]) -> NDAr
     return np.argsort(-np.minimum(*ranks), kind="stable")
 
 
+def _has_places(store: Activations, layer: str) -> bool:
+    """Whether the maps of a layer are pictures of more than one place."""
+    sizes = unit_maps(store, layer).sizes
+    return sizes.get(Y, 1) * sizes.get(X, 1) > 1
+
+
 def _displacements(
-    edge: Edge, store: Activations, model: ImageModel, quantile: float, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(witness, 2) displacements, and the effect of each permutation."""
-    ends = [edge.source, edge.target]
+    source: tuple[str, int], target: tuple[str, int], store: Activations, model: ImageModel, quantile: float, seed: int
+) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+    """(witness, 2) displacements, what pairing takes off their variance, and the same of each permutation."""
+    ends = [source, target]
     wanted = {layer: sorted({unit for other, unit in ends if other == layer}) for layer, _ in ends}
     activity = {layer: unit_activity(store, layer, quantile=quantile, units=wanted) for layer in wanted}
-    peaks = find_peaks(store, activity, [(edge.source_layer, edge.target_layer)], size=model.input_shape[1:])
+    peaks = find_peaks(store, activity, [(source[0], target[0])], size=model.input_shape[1:])
     at = [(layer, wanted[layer].index(unit)) for layer, unit in ends]
     both = np.logical_and(*(activity[layer].active[:, column] for layer, column in at))
     first, second = (peaks.places[layer][:, both, column] for layer, column in at)
     generator = np.random.default_rng(seed)
     if both.sum() < 2:
-        return (second - first).T, np.zeros(0)
+        return (second - first).T, np.nan, np.zeros(0)
     spreads = np.array([_spread(second[:, generator.permutation(both.sum())] - first) for _ in range(DRAWS)])
     expected = first.var(axis=1).sum() + second.var(axis=1).sum()  # of all permutations
-    return (second - first).T, 1 - spreads / (expected or 1.0)
+    return (second - first).T, 1 - _spread(second - first) / (expected or 1.0), 1 - spreads / (expected or 1.0)
 
 
 def _spread(away: NDArray[np.float64]) -> float:

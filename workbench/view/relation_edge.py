@@ -126,25 +126,29 @@ def _draw_displacement(axes: Axes, result: xr.Dataset) -> str:
     axes.annotate("", (middle[1], middle[0]), (0, 0), arrowprops={"arrowstyle": "-|>", "color": MEASURED, "lw": 1.6})
     axes.set(xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
     _dress(axes, "to the right, pixels", "down, pixels")
-    headline(axes, "target minus source")
+    other = result.attrs["beside"]
+    headline(axes, f"{other} minus source")
     return (
-        f"The target lies {number(float(abs(middle[0])))} pixels {'below' if middle[0] > 0 else 'above'} and "
+        f"The {other} lies {number(float(abs(middle[0])))} pixels {'below' if middle[0] > 0 else 'above'} and "
         f"{number(float(abs(middle[1])))} pixels to the {'right' if middle[1] > 0 else 'left'} of the source, the "
         f"median of {count(len(away), 'image')}."
     )
 
 
 def _draw_chance(axes: Axes, result: xr.Dataset) -> str:
-    chance, effect = result["chance"].values, float(result.attrs["effect"])
+    chance, effect = result["chance"].values, float(result["kept"])
     if not len(chance):
         axes.set_axis_off()
         return ""
     axes.hist(chance, bins=30, color="#d0d7de")
     axes.axvline(effect, color=MEASURED, lw=1.8)
-    _dress(axes, "effect", "permutations")
-    headline(axes, "effect, and by chance")
+    _dress(axes, "variance that pairing removes", "permutations")
+    headline(axes, "how far places are kept, and chance")
     above = int((chance >= effect).sum())
-    return f"Of {len(chance):,} permutations of its images, {above} reach the effect of {number(effect)}."
+    return (
+        f"Pairing removes {number(effect)} of the variance of its place; of {len(chance):,} permutations of its "
+        f"images, {above} reach that."
+    )
 
 
 def _draw_moves(axes: Axes, result: xr.Dataset) -> None:

@@ -104,6 +104,7 @@ def test_a_spatial_edge_has_exemplars_displacements_and_chance(panel: RelationPa
     )
     assert len(result["displacement"]) == edge.images
     assert abs(float(result["chance"].mean())) < 0.1  # by chance, nothing is gained on average
+    assert float(result["kept"]) == pytest.approx(edge.effect, abs=1e-6)
     assert float((result["chance"] >= edge.effect).mean()) == pytest.approx(edge.p_value, abs=0.06)
     away = result["displacement"].values
     assert "foretold" not in result
@@ -112,6 +113,20 @@ def test_a_spatial_edge_has_exemplars_displacements_and_chance(panel: RelationPa
     assert result.attrs["sentence"] in panel.exemplar_box.alt
     assert f"median of {len(away)} images" in panel.exemplar_box.alt
     assert panel.picture_box.said == result.attrs["sentence"]
+
+
+def test_causal_edges_between_maps_have_displacements_too(panel: RelationPanel, graph: RelationGraph) -> None:
+    panel.state.edge = of_kind(graph, kind="causal")
+    result = panel.result
+    assert result["displacement"].shape == (result.sizes["witness"], 2)
+    first, second = result["displacement"].values.T
+    assert float(result["kept"]) <= 1
+    assert result.attrs["beside"] == "target"
+    assert abs(float(result["chance"].mean())) < 0.1
+    assert panel.wait(30)
+    assert f"median of {len(first)} images" in panel.exemplar_box.alt
+    assert np.ptp(first) + np.ptp(second) > 0
+    assert "Pairing removes" in panel.exemplar_box.alt
 
 
 def test_moving_an_object_and_holding_the_unit_move_both_predictions(

@@ -19,7 +19,7 @@ from workbench.interpret import observe
 from workbench.interpret.relations import Edge, RelationGraph, causal_edges, compare, paragraph, sentence, unsupported
 from workbench.interpret.relations.moving import moved
 from workbench.interpret.relations.sides import compare_sides
-from workbench.panels import edge_profile
+from workbench.panels import RelationPanel
 
 SIZE, WIDE = 12, 2 * 12 - 1
 RED, GREEN, BLUE = range(3)
@@ -224,11 +224,16 @@ def test_graphs_with_conditions_are_compared_drawn_and_shown(placed, found):
     pictures = placed.pictures(inputs)
     seen = observe(placed, pictures, layers=["one", "two"])
     named = RelationGraph.from_edges([replace(graph.edge(position), exemplars=tuple(map(str, seen.identifiers[:3])))])
-    profile = edge_profile(named, 0, seen, placed, pictures)
+    profile = RelationPanel(named, placed, pictures, store=seen, quantile=0.3).result
+    assert "when it lies left of unit 1 of one" in profile.attrs["sentence"]
+    # green lies to the right of red in about as many images as to the left; the plot is of green minus red
+    assert profile.attrs["beside"] == "partner"
+    assert set(np.sign(profile["displacement"].values[:, 1])) >= {-1, 1}
     assert profile["partner_maps"].shape == profile["source_maps"].shape
     shown = view.relation_edge(profile)
     assert "the maps of all three units" in shown.alt
     assert "when it lies left of" in shown.alt
+    assert "The partner lies" in shown.alt
 
 
 def test_a_condition_needs_a_partner_and_a_side():
