@@ -25,6 +25,9 @@ units reach; where the halves differ by chance, a selector can exceed 1. Where a
 category, one is taken. Concepts and rules are found on half as many images, and units are dissected on two thirds.
 Area is the mean height over the shares; *enough* is the share from which on the mean stays at 0.95.
 
+For VEBI the target-aware selector searches with what the method reads of all images of the half, from which the
+interpretation itself would follow at once: it finds which few images are enough, and does not save reading the others.
+
 Ten splits were measured first. That there should be twenty, and eight shares for every method, was decided for their
 power after that and before any of the further ones was looked at: with eight comparisons and Holm's correction, ten
 splits leave little of it. Splits share images: intervals and tests are of the splits, not of other data. With --keep,

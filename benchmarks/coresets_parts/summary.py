@@ -66,8 +66,8 @@ def sentences(found: Mapping[Pair, xr.Dataset], missing: Sequence[Pair]) -> Iter
         ceiling, floor = float(curve["ceiling"].mean()), float(curve["floor"].mean())
         if ceiling - floor < NARROW:
             yield (
-                f"{pair.title}: the halves of the images agree little more with each other (ceiling {ceiling:.2f}) than "
-                f"with random units (floor {floor:.2f}), so that scores are large numbers either way, and differences "
+                f"{pair.title}: the halves of the images agree little more with each other (ceiling {ceiling:.2f}) "
+                f"than with random units (floor {floor:.2f}), so that scores are large numbers either way, and differences "
                 "between selectors say little."
             )
             yield ""
