@@ -67,8 +67,8 @@ def sentences(found: Mapping[Pair, xr.Dataset], missing: Sequence[Pair]) -> Iter
         if ceiling - floor < NARROW:
             yield (
                 f"{pair.title}: the halves of the images agree little more with each other (ceiling {ceiling:.2f}) "
-                f"than with random units (floor {floor:.2f}), so that scores are large numbers either way, and differences "
-                "between selectors say little."
+                f"than with random units (floor {floor:.2f}), so that scores are large numbers either way, and "
+                "differences between selectors say little."
             )
             yield ""
     networks = dict.fromkeys(pair.network for pair in found)
