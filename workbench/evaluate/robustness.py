@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,11 +83,13 @@ def max_sensitivity(
             cannot be used.
         Interrupted: ``stop`` answered True.
     """
-    moved = _moved(explainer, model, images, target, radius, samples, seed, batch_size, parameters, progress, stop)
-    norms = np.linalg.norm(moved.subject.values.reshape(len(moved.subject), -1), axis=1)
-    change = np.full(moved.maps.shape, np.nan)
-    np.divide(moved.maps, norms[:, None], out=change, where=norms[:, None] > 0)
-    return _report(moved, change, "max_sensitivity", radius=radius, seed=seed, parameters=parameters)
+    subject, distance = _moved(
+        explainer, model, images, target, radius, samples, seed, batch_size, parameters, progress, stop
+    )
+    norms = np.linalg.norm(subject.values.reshape(len(subject), -1), axis=1)
+    change = np.full(distance.shape, np.nan)
+    np.divide(distance, norms[:, None], out=change, where=norms[:, None] > 0)
+    return _report(subject, change, "max_sensitivity", radius=radius, seed=seed, parameters=parameters)
 
 
 @metrics.register(
@@ -143,9 +144,10 @@ def local_lipschitz(
         UnknownNameError, InputError, DtypeError, ShapeError, NotFiniteError, NotDeterministicError, Interrupted: as in
             :func:`max_sensitivity`.
     """
-    moved = _moved(explainer, model, images, target, radius, samples, seed, batch_size, parameters, progress, stop)
-    change = moved.maps / moved.inputs
-    return _report(moved, change, "local_lipschitz", radius=radius, seed=seed, parameters=parameters)
+    subject, change = _moved(
+        explainer, model, images, target, radius, samples, seed, batch_size, parameters, progress, stop, slope=True
+    )
+    return _report(subject, change, "local_lipschitz", radius=radius, seed=seed, parameters=parameters)
 
 
 def ask_for(explainer: Explainer, model: ImageModel, images: Any, target: Any, batch_size: int) -> Question:
@@ -214,15 +216,6 @@ def name_of(explainer: Explainer) -> str:
     return explainer if isinstance(explainer, str) else str(getattr(explainer, "__qualname__", explainer))
 
 
-@dataclass(frozen=True, eq=False)
-class _Moved:
-    """Distances (image, sample) that maps and inputs have moved."""
-
-    subject: Explained
-    maps: NDArray[np.float64]
-    inputs: NDArray[np.float64]
-
-
 def _moved(
     explainer: Explainer,
     model: ImageModel,
@@ -235,7 +228,10 @@ def _moved(
     parameters: Mapping[str, Any] | None,
     progress: Report,
     stop: Stop | None,
-) -> _Moved:
+    *,
+    slope: bool = False,
+) -> tuple[Explained, NDArray[np.float64]]:
+    """The maps of the images, and how far (image, sample) those of their copies lie; as a slope, a unit of input."""
     check_count("samples", samples)
     check_count("batch_size", batch_size)
     if not 0 < radius < np.inf:
@@ -244,7 +240,7 @@ def _moved(
     given = dict(parameters or {})
     count, every = len(question), len(question) * (samples + 1)
     values = np.empty((count, *question.size))
-    maps, inputs = np.zeros(every), np.zeros(every)
+    distance = np.zeros(every)
     with Meter(every, progress=progress, stop=stop, label="robustness") as meter:
         for start in range(0, every, batch_size):
             # the images themselves come first, and their copies in the order of the images
@@ -255,12 +251,13 @@ def _moved(
             noisy = _noise(np.where(copied, (pairs - count) % samples, -1), radius, seed, near).add_(near)
             found = explain_with(explainer, model, noisy, question.targets[torch.from_numpy(at)], given)
             values[pairs[~copied]] = found.values[~copied]
-            maps[pairs] = np.linalg.norm((found.values - values[at]).reshape(len(pairs), -1), axis=1)
-            # what was added, as rounded by the input's dtype
-            inputs[pairs] = torch.linalg.vector_norm(noisy - near, dim=(1, 2, 3), dtype=_wide(near)).cpu().numpy()
+            distance[pairs] = np.linalg.norm((found.values - values[at]).reshape(len(pairs), -1), axis=1)
+            if slope:  # by what was added, as rounded by the input's dtype
+                added = torch.linalg.vector_norm(noisy - near, dim=(1, 2, 3), dtype=_wide(near)).cpu().numpy()
+                distance[pairs[copied]] /= added[copied]
             meter.advance(len(pairs))
     subject = Explained(question, values, {"explainer": name_of(explainer)})
-    return _Moved(subject, maps[count:].reshape(count, samples), inputs[count:].reshape(count, samples))
+    return subject, distance[count:].reshape(count, samples)
 
 
 def _wide(inputs: torch.Tensor) -> torch.dtype:
@@ -281,9 +278,9 @@ def _noise(drawn: NDArray[np.int64], radius: float, seed: int, like: torch.Tenso
     return noise.index_select(0, torch.from_numpy(place).to(like.device))
 
 
-def _report(moved: _Moved, change: NDArray[np.float64], metric: str, **facts: Any) -> xr.Dataset:
+def _report(subject: Explained, change: NDArray[np.float64], metric: str, **facts: Any) -> xr.Dataset:
     return report(
-        moved.subject,
+        subject,
         {"score": (IMAGE, change.max(axis=1)), "change": ((IMAGE, SAMPLE), change)},
         metric=metric,
         better="lower",

@@ -176,7 +176,7 @@ def attribute_asking(
         hooks: whether ``attribute`` puts hooks on the network; it is given a copy of it then.
 
     Returns:
-        The question as answered in these passes, and (image, channel or 1, y, x) float.
+        The question as answered in these passes, and (image, ...) float, what ``attribute`` gave.
 
     Raises:
         NotDeterministicError: the model answers differently when it is asked again.

@@ -84,15 +84,14 @@ def saliency(
     from captum.attr import Saliency
 
     posed = pose(model, images, target=target, score=score, batch_size=batch_size)
+
+    def attribute(network: nn.Module, inputs: torch.Tensor, rows: slice) -> torch.Tensor:
+        gradient: torch.Tensor = Saliency(network).attribute(inputs, abs=False, additional_forward_args=rows).float()
+        return torch.stack([gradient.abs().amax(1), gradient.sum(1)], 1)
+
     with Meter(len(posed), progress=progress, stop=stop, label="saliency") as meter:
-        question, gradients = attribute_asking(
-            posed,
-            batch_size,
-            lambda network, inputs, rows: Saliency(network).attribute(inputs, abs=False, additional_forward_args=rows),
-            meter,
-        )
-    values, signed = gradients.float().abs().amax(1), gradients.float().sum(1)
-    return heatmaps(question, values, signed=signed, method="saliency", parameters={})
+        question, found = attribute_asking(posed, batch_size, attribute, meter)
+    return heatmaps(question, found[:, 0], signed=found[:, 1], method="saliency", parameters={})
 
 
 @explainers.register(
@@ -135,14 +134,14 @@ def input_x_gradient(
     from captum.attr import InputXGradient
 
     posed = pose(model, images, target=target, score=score, batch_size=batch_size)
+
+    def attribute(network: nn.Module, inputs: torch.Tensor, rows: slice) -> torch.Tensor:
+        found: torch.Tensor = InputXGradient(network).attribute(inputs, additional_forward_args=rows).float()
+        return found.sum(1)
+
     with Meter(len(posed), progress=progress, stop=stop, label="input x gradient") as meter:
-        question, found = attribute_asking(
-            posed,
-            batch_size,
-            lambda network, inputs, rows: InputXGradient(network).attribute(inputs, additional_forward_args=rows),
-            meter,
-        )
-    return heatmaps(question, found.float().sum(1), method="input_x_gradient", parameters={})
+        question, found = attribute_asking(posed, batch_size, attribute, meter)
+    return heatmaps(question, found, method="input_x_gradient", parameters={})
 
 
 @explainers.register(
