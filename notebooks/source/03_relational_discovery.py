@@ -15,7 +15,7 @@
 # - *find* a shortcut by comparing the graphs of two networks,
 # - *say* what a graph of relations does not show.
 #
-# **Measured budget.** 60 s (of which 19 s on the processor, beside much other work) and 1120 MB on one thread of two
+# **Measured budget.** 60 s (of which 19 s on the processor, beside much other work) and 1160 MB on one thread of two
 # processor cores, without a graphics card and without a network connection.
 #
 # **Prerequisites.** [00_start](00_start.ipynb), or you know what a unit and its map are. You have met p-values.
@@ -119,14 +119,19 @@ graph = relations.causal_edges(model, pictures, source="layer4", target="classif
 answers = {("classifier", number): name for number, name in enumerate(model.categories)}
 view.relation_graph(graph, names=answers)
 
+# %% [markdown]
+# In words, the units called after the phrase of the pictures' captions that goes with their activity most, where one
+# does beyond chance:
+
 # %%
-print(relations.paragraph(graph.significant(), names=answers, most=4))
+words = relations.names_of(relations.captioned(activations, [item.caption for item in pictures], layer="layer4"))
+print(relations.paragraph(graph.significant(), names=answers | words, most=4))
 
 # %% [markdown]
 # Each clause of that text is read back and looked up in the graph; none may be left that no edge says.
 
 # %%
-relations.unsupported(relations.paragraph(graph, names=answers), graph)
+relations.unsupported(relations.paragraph(graph, names=answers | words), graph)
 
 # %% [markdown]
 # ### ... when it lies left of another

@@ -10,7 +10,7 @@ from workbench.interpret.relations.discover import discover
 from workbench.interpret.relations.graph import RelationGraph
 from workbench.interpret.relations.itemsets import association_sets
 from workbench.interpret.relations.kinds import layer_pairs, relation_kinds
-from workbench.interpret.relations.naming import answers_to, with_names
+from workbench.interpret.relations.naming import answers_to, captioned, names_of, with_names
 from workbench.interpret.relations.sentences import paragraph, sentence, unsupported
 from workbench.interpret.relations.spatial import spatial_edges
 from workbench.interpret.relations.table import EFFECT_UNITS, KINDS, Edge
@@ -25,6 +25,7 @@ __all__ = [
     "association_edges",
     "association_sets",
     "by_place",
+    "captioned",
     "causal_edges",
     "causal_relations",
     "change_scene",
@@ -34,6 +35,7 @@ __all__ = [
     "discover",
     "hold_unit",
     "layer_pairs",
+    "names_of",
     "paragraph",
     "relation_kinds",
     "sentence",
