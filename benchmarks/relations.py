@@ -1,6 +1,6 @@
 """Relations found in planted circuits, where every one is known: association, places, causes.
 
-    python benchmarks/relations.py [--seeds 10] [--reference 82] [--most 10000] [--minutes 30]
+    python benchmarks/relations.py [--seeds 10] [--reference 92] [--most 10000] [--minutes 30]
         [--output docs/benchmarks/relations.md]
     python benchmarks/relations.py --speed [--output docs/benchmarks/relations_speed.md]
 
@@ -15,10 +15,14 @@ share of planted and, or, and-not that were found and named rightly, those of re
 the median over true exciting edges of the distance from the planted displacement, in pixels. *SHD* counts edges missed,
 edges too many, and wrong signs. *Confounded* is the share of pairs reported as edges though only a companion is wired.
 *By noise* is the share of the edges too many whose noise weight, in their direction, is at least half of the planted
-weight: wires that nobody planted, but that are there, and as strong as the methods are told to report (`least_share`).
-*Sides* is the share of the conditions of "and" gates that were found: that a source acts where it lies on the planted
-side of the other, along each axis, for both sources. *False sides* counts conditions on what drives the classifier,
-which reads maxima, so that no place matters to it.
+weight. *Sides* is the share of the conditions of "and" gates that were found: that a source acts where it lies on the
+planted side of the other, along each axis, for both sources. *False sides* counts conditions on what drives the
+classifier, which reads maxima, so that no place matters to it.
+
+An edge that was not planted can be there all the same: noise is wired. A source is marginal if it does less than half
+of what the strongest source of the same target does (`least_share`); a target without any planted source has a
+strongest source too. No floor over all targets is set, since the scales of a layer's units say nothing in a network at
+large.
 
 Every finished circuit is kept in benchmarks/results/relations.jsonl, so that the same command goes on where it stopped;
 a line is used only if it was made by the code as it is now.
