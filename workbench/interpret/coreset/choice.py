@@ -162,7 +162,8 @@ def choose(
         seed: of whatever the selector leaves to chance.
         **parameters: what else the selector takes. ``target_aware`` takes ``target``, the method that is to be run: of
             a store it then reads what that method reads, see :func:`~workbench.interpret.coreset.reading.reading`,
-            whose result can also be given as ``data``.
+            whose result can also be given as ``data``. For relevant units up to 64 images of two categories or more
+            are then exchanged and weighed further, see :func:`~workbench.interpret.coreset.search.search`.
 
     Returns:
         The coreset, category by category in the order of choice.
