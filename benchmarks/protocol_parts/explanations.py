@@ -50,8 +50,8 @@ def answer(table: xr.Dataset) -> Iterator[str]:
     )
 
 
-def section(named: Named, table: xr.Dataset) -> Iterator[str]:
-    """The leaderboard, and the metrics beside the truth."""
+def section(named: Named, table: xr.Dataset, baselines: tuple[Named, xr.Dataset]) -> Iterator[str]:
+    """The leaderboard, what it owes to the baseline, and the metrics beside the truth."""
     part = table.isel(model=0, data=0)
     yield "## 2. Explanation methods: localisation, faithfulness, truth by intervention"
     yield ""
@@ -72,7 +72,21 @@ def section(named: Named, table: xr.Dataset) -> Iterator[str]:
     heads = [f"{name} ({part.sel({'metric': name})['better'].item()} is better)" for name in columns]
     yield from lines(part, columns, best_first(part, truth[0]), heads)
     yield ""
+    yield from _by_baseline(*baselines)
+    yield ""
     yield from _agreement(table, truth[0])
+
+
+def _by_baseline(named: Named, table: xr.Dataset) -> Iterator[str]:
+    part = table.isel(model=0, data=0)
+    columns = [str(name) for name in part["metric"].values]
+    yield (
+        "Integrated gradients and DeepLIFT share out the difference from another picture, by default a black one, from "
+        "which a light background differs most. The same scenes with other baselines (`zero` is mid-grey; protocol "
+        f"`{named.protocol.hash[:12]}`):"
+    )
+    yield ""
+    yield from lines(part, columns, best_first(part, columns[0]))
 
 
 def _truth(part: xr.Dataset) -> list[str]:

@@ -44,7 +44,7 @@ def report(results: Results, *, cub70: bool) -> Iterator[str]:
     yield ""
     yield from interpretations.section(units)
     yield ""
-    yield from explanations.section(*found["explanations"])
+    yield from explanations.section(*found["explanations"], found["baselines"])
     yield ""
     yield from photographs.section(found, cub70=cub70)
     yield ""

@@ -48,6 +48,7 @@ LOCALISATION = (
     "pointing_game", "energy_pointing_game", "relevance_mass", "relevance_rank", "mask_average_precision", "box_iou",
     "mask_iou", "binarised_iou(binarise=otsu)",
 )  # fmt: skip
+BASELINES = ("black", "zero", "mean", "blur")
 TRUTH = ("intervention_agreement(reduction=mean)", "intervention_agreement(reduction=sum)")
 PHOTOGRAPH_METHODS = (
     "gradcam", "saliency", "input_x_gradient", "integrated_gradients(steps=8)", "smoothgrad(samples=5)",
@@ -137,6 +138,19 @@ def described(cub70: Path | None) -> Iterator[Named]:
             models=["scenes_part"],
             data=[replace(scenes("part", SCENES, PARTS), learn=None)],
             metrics=[*TRUTH, *LOCALISATION, *FAITHFULNESS, "sparseness"],
+        ),
+    )
+    yield Named(
+        "baselines",
+        "What integrated gradients and DeepLIFT compare the picture with",
+        Protocol(
+            methods=[
+                *(("integrated_gradients", {"steps": 20, "baseline": name}) for name in BASELINES),
+                *(("deeplift", {"baseline": name}) for name in BASELINES),
+            ],
+            models=["scenes_part"],
+            data=[replace(scenes("part", SCENES, PARTS), learn=None)],
+            metrics=[*TRUTH, "pointing_game", "mask_average_precision", "deletion(steps=10)"],
         ),
     )
     yield Named(
