@@ -18,8 +18,8 @@ SHOWN = (
 )  # fmt: skip
 
 
-def answer(table: xr.Dataset) -> Iterator[str]:
-    """Who leads, who is told apart from noise, and which metrics rank as the truth does."""
+def answer(table: xr.Dataset, baselines: xr.Dataset) -> Iterator[str]:
+    """Who leads, who is told apart from noise, what a baseline decides, and which metrics rank as the truth does."""
     part = table.isel(model=0, data=0)
     truth = _truth(part)[0]
     leader = best_first(part, truth)[0]
@@ -35,6 +35,13 @@ def answer(table: xr.Dataset) -> Iterator[str]:
         f"{int((found['better'].values[upper] != 0).sum())} of {len(upper[0])} pairs of methods differ (paired "
         f"sign-flip test, Holm, 0.05, n = {int(found['n'].min())}). Better than maps of noise: {listed(better)}. "
         f"Worse: {listed(worse)}."
+    )
+    choices = baselines.isel(model=0, data=0)
+    order = [name for name in best_first(choices, truth) if name.startswith("integrated")]
+    ends = [cell(choices.sel({"method": name, "metric": truth})) for name in (order[-1], order[0])]
+    yield (
+        f"   What integrated gradients compares the picture with decides more than the choice of most methods: "
+        f"`{order[-1]}` reaches {ends[0]}, `{order[0]}` {ends[1]}."
     )
     agreement = evaluate.ranking_agreement(table, kind="explanation").sel(first=truth)
     taus = agreement.sel(second=[name for name in agreement["second"].values if name not in _truth(part)])

@@ -28,7 +28,7 @@ def answer(units: Units) -> Iterator[str]:
         f"{cuts.max():.2f}, and below {FEW} for {100 * (cuts < FEW).mean():.0f} % of the pairs; by the choice of the "
         f"binariser, {_firsts(units, 0)} different methods come first on the networks in the order below. Between two "
         f"weightings it is {weighs.mean():.2f}, from {weighs.min():.2f} to {weighs.max():.2f} ({len(weighs)} pairs), "
-        f"below {FEW} for {100 * (weighs < FEW).mean():.0f} %, and {_firsts(units, 1)} methods come first."
+        f"below {FEW} for {100 * (weighs < FEW).mean():.0f} %, and {_firsts(units, 1)} of them come first."
     )
     above, scored = _above_random(units, ("otsu",))
     every, all_scored = _above_random(units, None)
@@ -55,7 +55,7 @@ def section(units: Units) -> Iterator[str]:
         "dissection or of random units, and this counts against them. `random_units` is half of the layer's units, "
         "drawn once; beside every score stand the controls of the same binariser: as many random units in the places "
         "of the method's (n counts draws), the same labels with other images' masks, and chance. `area_matched` reads "
-        "the masks: a bound, no result."
+        "the masks: a bound, no result. `digits`, which ships too, has no parts."
     )
     for named, table in units:
         yield ""

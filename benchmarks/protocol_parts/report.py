@@ -38,7 +38,7 @@ def report(results: Results, *, cub70: bool) -> Iterator[str]:
     yield "## In short"
     yield ""
     yield from interpretations.answer(units)
-    yield from explanations.answer(found["explanations"][1])
+    yield from explanations.answer(found["explanations"][1], found["baselines"][1])
     yield from photographs.answer(found)
     yield from sanity.answer(found["sanity"][1])
     yield ""
