@@ -33,9 +33,9 @@ def answer(units: Units) -> Iterator[str]:
     above, scored = _above_random(units, ("otsu",))
     every, all_scored = _above_random(units, None)
     yield (
-        f"   By Otsu {above} of {scored} scores have an interval that lies above that of as many random units, and "
-        f"{every} of {all_scored} by any binariser that does not read the masks: the others are not shown to know more "
-        "of the parts than units drawn blindly."
+        f"   By Otsu {len(above)} of {scored} scores have an interval that lies above that of as many random units "
+        f"({', '.join(above) or 'none'}), and {len(every)} of {all_scored} by any binariser that does not read the "
+        "masks: the others are not shown to know more of the parts than units drawn blindly."
     )
 
 
@@ -134,10 +134,10 @@ def _firsts(units: Units, index: int) -> str:
     return ", ".join(map(str, found))
 
 
-def _above_random(units: Units, binarisers: Sequence[str] | None) -> tuple[int, int]:
-    """Scores above the control of random units, and scores in all."""
-    above = scored = 0
-    for _, table in units:
+def _above_random(units: Units, binarisers: Sequence[str] | None) -> tuple[list[str], int]:
+    """Scores above the control of random units, as the method on its network, and how many scores there are."""
+    above, scored = [], 0
+    for named, table in units:
         part = table.isel(model=0, data=0)
         names = _families(table)[0] if binarisers is None else [_metric(part, name) for name in binarisers]
         for method in part["method"].values:
@@ -147,7 +147,8 @@ def _above_random(units: Units, binarisers: Sequence[str] | None) -> tuple[int, 
             known = one["n"].values > 0
             scored += int(known.sum())
             chance = one["control_high"].sel(control="random units").values
-            above += int((one["low"].values[known] > chance[known]).sum())
+            higher = int((one["low"].values[known] > chance[known]).sum())
+            above += [f"`{method}` on `{named.protocol.models[0].name}`"] * higher
     return above, scored
 
 

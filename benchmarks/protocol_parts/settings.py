@@ -1,4 +1,4 @@
-"""What is compared: the protocols of the benchmark, cheap enough for about an hour of one core."""
+"""What is compared: the protocols of the benchmark, cheap enough for about half an hour of one core."""
 
 from __future__ import annotations
 
