@@ -108,8 +108,8 @@ def report(setting: Setting) -> Iterator[str]:
         yield _row(method, trials(method, setting))
     yield ""
     yield (
-        "Calibrations are made at all sizes where growing can stop. From coresets of 10 and 20 % alone, as they were at "
-        "first, VEBI's intervals promised too much at 5 %, where it mostly stops: they held 10 times in 12."
+        "Calibrations are made at all sizes where growing can stop. From coresets of 10 and 20 % alone, as they were "
+        "at first, VEBI's intervals promised too much at 5 %, where it often stops: they held 10 times in 12."
     )
 
 
