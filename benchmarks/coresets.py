@@ -50,7 +50,7 @@ def _said(options: argparse.Namespace) -> Iterator[str]:
     """The command line that gives this report, wherever it is written."""
     yield options.part
     for name, value in vars(options).items():
-        if name in ("points", "images", "splits", "sets", "selector"):
+        if name in ("points", "images", "splits", "sets"):
             yield f"--{name} {value}"
 
 
@@ -73,7 +73,7 @@ def body(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _certified(options: argparse.Namespace) -> certificates.Setting:
-    return certificates.Setting(options.sets, options.methods, options.selector, options.keep)
+    return certificates.Setting(options.sets, options.methods, options.selectors, options.keep)
 
 
 def arguments() -> argparse.Namespace:
@@ -100,7 +100,7 @@ def arguments() -> argparse.Namespace:
         part = parts.add_parser(name, help=TITLES.get(name, "constants of the calibration"))
         part.add_argument("--sets", type=int, default=sets, help="sets of scenes, half of them on either network")
         part.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
-        part.add_argument("--selector", default="kernel_herding", choices=("kernel_herding", "target_aware"))
+        part.add_argument("--selectors", nargs="*", default=certificates.SELECTORS, choices=certificates.SELECTORS)
         part.add_argument("--keep", type=Path, help="folder that keeps trials, to go on from there")
         part.add_argument("--output", type=Path, help="write the report here too")
     return parser.parse_args()
