@@ -31,7 +31,7 @@ def report(results: Results, *, cub70: bool) -> Iterator[str]:
         "bootstrap interval over images, then n, the images. The command gives the same hashes, and with the same "
         "versions the same numbers; no figure here is a time, so the load of the machine changes none of them "
         f"({platform.machine()}, Python {platform.python_version()}, one thread, {time.strftime('%Y-%m-%d')}, load "
-        f"average {os.getloadavg()[0]:.1f} at the end; all of it takes about half an hour of one core). Networks are "
+        f"average {os.getloadavg()[0]:.1f} at the end; all of it takes about 16 minutes of one core). Networks are "
         "small and scenes rendered; what holds here need not hold on photographs."
     )
     yield ""

@@ -1,4 +1,4 @@
-"""What is compared: the protocols of the benchmark, cheap enough for about half an hour of one core."""
+"""What is compared: the protocols of the benchmark, cheap enough for about a quarter of an hour of one core."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ PHOTOGRAPH_METHODS = (
     "gradcam", "saliency", "input_x_gradient", "integrated_gradients(steps=8)", "smoothgrad(samples=5)",
     "occlusion(patch=56, stride=56)", "random_maps",
 )  # fmt: skip
-SCENES, RANDOMISED, PHOTOGRAPHS = 100, 8, 48  # images of the tables
+SCENES, RANDOMISED, PHOTOGRAPHS = 100, 12, 48  # images of the tables
 LEAST_AREA = 0.01  # of an object or a part, as a share of the picture
 TILE = 256  # pixels of a photograph that serve as a picture of their own
 
