@@ -224,5 +224,5 @@ MEASURED: dict[tuple[str, str], Calibration] = {
     ("rules", "kernel_herding"): Calibration(0.130, 0.418, 64),
     ("concepts", "kernel_herding"): Calibration(0.018, 0.312, 64),
     ("relevant_units", "target_aware"): Calibration(-3.705, 1.527, 48),
-    ("dissect", "target_aware"): Calibration(-0.628, 0.426, 48),
+    ("dissect", "target_aware"): Calibration(-0.559, 0.490, 112),
 }
