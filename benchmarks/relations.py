@@ -38,7 +38,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +60,7 @@ from workbench.interpret.relations.planted import (
     grid,
     plant,
 )
+from workbench.interpret.relations.planted_network import REACH
 from workbench.stats import average_precision, bootstrap
 from workbench.store import ActivationStore
 
@@ -313,11 +314,35 @@ def confounded_in_all(rows: list[dict[str, Any]]) -> str:
     if not pairs:
         return "No circuit of these is measured."
     found = scipy_stats.binomtest(reported, sum(pairs)).proportion_ci()
-    return (
+    said = (
         f"Of {sum(pairs)} confounded pairs in these circuits, {reported} are reported as causal: the rate is between "
         f"{found.low:.3f} and {found.high:.3f} (95 %, exact). It takes 183 pairs without one to show that it is at "
         "most 0.02."
     )
+    if not reported:
+        return said
+    wired, others = companion_weights(some)
+    return (
+        f"{said} The companions of the reported pairs have noise weights of {min(wired):.2f} to {max(wired):.2f} at "
+        f"their own places (the lowest of their circuits), the others {min(others):.2f} or more. From -1/6 on, such a "
+        "weight counts for half of the source: it lowers the gate's answer from 0.5 to 1/3, below which taking the "
+        "source away cannot bring it. These pairs are wired, by noise; a strength that is not cut off at zero would "
+        "call them marginal."
+    )
+
+
+def companion_weights(rows: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
+    """Noise weights of companions at their places: the lowest of each circuit, as many as were reported; the others."""
+    wired, others = [], []
+    for row in rows:
+        circuit = plant(Parameters(**{field.name: row[field.name] for field in fields(Parameters)}))
+        weight = circuit.module.layer2[0].weight.detach()
+        places = [(gate.unit, gate.companion, *gate.companion_offset) for gate in circuit.gates if gate.companion >= 0]
+        found = sorted(float(weight[unit, source, REACH + y, REACH + x]) for unit, source, y, x in places)
+        reported = round(row["causal"]["confounded"] * len(found))
+        wired += found[:reported]
+        others += found[reported:]
+    return wired, others
 
 
 def report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[str]:

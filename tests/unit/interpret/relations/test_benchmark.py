@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -124,6 +124,17 @@ def test_places_are_judged_between_layers_of_maps_only(benchmark, circuit):
     assert scores["recall"] == 1
     assert scores["sign"] is None
     assert scores["operator"] is None
+
+
+def test_weights_of_companions_are_those_of_the_network(benchmark, circuit):
+    row = {"images": 2_000, **asdict(circuit.parameters), "causal": {"confounded": 0.5}}
+    wired, others = benchmark.companion_weights([row])
+    weight = circuit.module.layer2[0].weight.detach()
+    gates = [gate for gate in circuit.gates if gate.companion >= 0]
+    places = [(gate.unit, gate.companion, *(5 + away for away in gate.companion_offset)) for gate in gates]
+    expected = sorted(float(weight[place]) for place in places)
+    assert (wired, others) == (expected[:1], expected[1:])
+    assert benchmark.companion_weights([{**row, "causal": {"confounded": 0.0}}]) == ([], expected)
 
 
 def test_the_reference_comes_first(benchmark):
