@@ -93,7 +93,8 @@ def report(setting: Setting) -> Iterator[str]:
     )
     yield (
         "Calibrations are made at all sizes where growing can stop. From coresets of 10 and 20 % alone, as they were "
-        "at first, VEBI's intervals promised too much at 5 %, where it often stops: they held 10 times in 12."
+        "at first, VEBI's intervals promised too much at 5 %, where it often stops: they held 10 times in 12. "
+        "Dissection by target_aware was calibrated on 12 sets first, which held 31 times in these 40, and then on 28."
     )
     for selector in setting.selectors:
         yield ""
