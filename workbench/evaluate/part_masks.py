@@ -45,6 +45,28 @@ def part_masks(
         ShapeError: masks that are smaller than the crop, or come out at different sizes.
         DamagedFileError: a file of the dataset cannot be used.
     """
+    masks, losses = read_part_masks(source, model, parts=parts, progress=progress)
+    _warn(losses)
+    return masks
+
+
+def read_part_masks(
+    source: ImageSource, model: ImageModel, *, parts: Sequence[str] | None = None, progress: bool = False
+) -> tuple[xr.DataArray, dict[str, list[str]]]:
+    """What :func:`part_masks` gives, and what it would warn of: for threads, which share one set of warning filters.
+
+    Args:
+        source: images with masks.
+        model: from :func:`workbench.models.load`.
+        parts: names of the masks that are wanted; all where omitted.
+        progress: show a bar.
+
+    Returns:
+        (image, part, y, x) bool, see :func:`part_masks`; and kinds of loss with what is concerned, empty where nothing.
+
+    Raises:
+        UnknownNameError, InputError, ShapeError, DamagedFileError: see :func:`part_masks`.
+    """
     from tqdm import tqdm
 
     declared = [str(name) for name in getattr(source, "mask_names", ())]
@@ -73,15 +95,13 @@ def part_masks(
     overlap = (values.sum(axis=1) > 1).sum(axis=(1, 2))
     visible = np.asarray(values.any(axis=(2, 3)))
     somewhere = np.asarray(visible.any(axis=0))
-    _warn(
-        {
-            "parts that no image shows": [name for name, any_ in zip(names, somewhere, strict=True) if not any_],
-            "images that show no part": [name for name, row in zip(identifiers, visible, strict=True) if not row.any()],
-            "parts that the crop or the grid has lost": lost,
-            "images on which parts overlap": [name for name, n in zip(identifiers, overlap, strict=True) if n],
-        }
-    )
-    return xr.DataArray(
+    losses = {
+        "parts that no image shows": [name for name, any_ in zip(names, somewhere, strict=True) if not any_],
+        "images that show no part": [name for name, row in zip(identifiers, visible, strict=True) if not row.any()],
+        "parts that the crop or the grid has lost": lost,
+        "images on which parts overlap": [name for name, n in zip(identifiers, overlap, strict=True) if n],
+    }
+    found = xr.DataArray(
         values,
         dims=(IMAGE, PART, Y, X),
         coords={IMAGE: strings(identifiers), PART: strings(names), "overlap": (IMAGE, overlap)},
@@ -89,6 +109,7 @@ def part_masks(
             dataset=source.manifest_hash or None, model=model.name, preprocessing=model.preprocessing.to_json()
         ),
     )
+    return found, losses
 
 
 def _check_names(parts: Sequence[str], known: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import torch
 from workbench.arrays import IMAGE, strings
 from workbench.data.source import Subset
 from workbench.errors import InputError
-from workbench.evaluate.part_masks import part_masks
+from workbench.evaluate.part_masks import read_part_masks
 from workbench.evaluate.protocol.choices import ANY, TARGET
 from workbench.evaluate.regions import masks_on_grid
 from workbench.explain.progress import check_stop
@@ -278,8 +277,6 @@ def _object(item: AnnotatedImage, wanted: str | tuple[str, ...], category: str) 
 def _parts(source: Any, model: ImageModel, names: tuple[str, ...]) -> xr.DataArray | None:
     if not any(source[index].masks for index in range(len(source))):
         return None
-    with warnings.catch_warnings():
-        # overlaps and parts that nobody shows are said by waiou's table; here each subset would say them again
-        warnings.filterwarnings("ignore", message="part masks:", category=UserWarning)
-        found = part_masks(source, model, parts=names or None)
+    # overlaps and parts that nobody shows are said by waiou's table; here each subset would say them again
+    found, _ = read_part_masks(source, model, parts=names or None)
     return found.drop_vars("overlap")
