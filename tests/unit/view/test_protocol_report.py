@@ -122,7 +122,11 @@ def test_the_csv_holds_every_digit(table, tmp_path):
         assert row["protocol"] == table.attrs["protocol"]
         assert bool(row["note"]) == (row["n"] == "0")
     waiou = next(row for row in rows if row["method"] == "random_units" and row["metric"].startswith("waiou"))
-    assert float(waiou["shuffled images value"]) >= 0
+    cell = table.sel({name: waiou[name] for name in ("method", "metric", "model", "data")}).sel(
+        control="shuffled images"
+    )
+    for name in ("value", "low", "high", "n"):
+        assert float(waiou[f"shuffled images {name}"]) == float(cell[f"control_{name}"])
 
 
 @pytest.mark.parametrize("write", [view.protocol_report, view.protocol_csv])
