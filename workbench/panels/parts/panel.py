@@ -310,12 +310,12 @@ class Panel(ABC, Generic[State, Request]):
 
     def _fail(self, error: BaseException) -> None:
         self.error, self._working = error, False
-        self.message.show(error)
-        self.progress.show(0, "", running=False)
-        self.picture_box.busy = False
         # A picture of other settings, beside an error, would be taken for the picture of these.
         self.picture_box.source = ""
         self.actions.ready = False
+        self.message.show(error)
+        self.progress.show(0, "", running=False)
+        self.picture_box.busy = False
 
     def _draw(self, _: Ticket) -> None:
         result = self._result
@@ -324,11 +324,14 @@ class Panel(ABC, Generic[State, Request]):
         try:
             with drawing:
                 picture = self.draw(result)
+                if self.error is not None:  # it came while this was drawn
+                    return
                 self.picture_box.show(picture, draft=self._working)
             self.shown(result)
         except Exception as error:  # as in _work
             self._fail(error)
             return
         self._picture = picture
-        self.picture_box.busy = self._working
+        newer = self._result is not None and self._result is not result  # its drawing is still to come
+        self.picture_box.busy = self._working or newer
         self.actions.ready = True
